@@ -1,0 +1,1 @@
+"""Networks only: feature to image. Never imports `s2f` or `encoders`."""

@@ -1,0 +1,1 @@
+"""Gradio apps (the browser demo arrives with issue H)."""

@@ -1,0 +1,1 @@
+"""Networks only: signal to feature. Never imports `s2f` or `decoder`."""

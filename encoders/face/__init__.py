@@ -1,0 +1,1 @@
+"""Face encoders: `features(image)` and `logits(feature)`."""

@@ -1,0 +1,1 @@
+"""Voice encoders and their front ends."""

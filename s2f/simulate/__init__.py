@@ -1,0 +1,1 @@
+"""Simulated people: synthetic faces of known truth paired with real voices."""
