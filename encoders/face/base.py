@@ -1,0 +1,83 @@
+"""What every face encoder offers: an input contract, a feature, and identity logits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.models.modeling_utils import ModelMixin
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class FaceEncoderOutput(NamedTuple):
+    """`feature` (B, D) and `logits` (B, N) of one forward pass."""
+
+    feature: Tensor
+    logits: Tensor
+
+
+class FaceEncoder(ModelMixin, ConfigMixin):
+    """Base class: `prepare` to the input contract, `features`, `logits`.
+
+    The contract lives in the config: `image_size_px`, `image_mean` and `image_std` (RGB, in units of `image_range`).
+    """
+
+    @property
+    def image_size_px(self) -> int:
+        """Side of the square input image in pixels."""
+        return self.config.image_size_px
+
+    @property
+    def embedding_dim(self) -> int:
+        """Size D of the feature."""
+        raise NotImplementedError
+
+    @property
+    def num_identities(self) -> int:
+        """Number N of identity logits."""
+        return self.config.num_identities
+
+    def prepare(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 P P"]:
+        """Resize images to the contract size (antialiased bilinear; differentiable); a no-op at that size.
+
+        Args:
+            image: (B, 3, H, W) RGB in [0, 1], square.
+
+        Returns:
+            (B, 3, P, P) RGB in [0, 1], P = `image_size_px`.
+
+        Raises:
+            ValueError: not a batch of square RGB images.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3]:
+            raise ValueError(
+                f"expected square RGB images (B, 3, H, H), got {tuple(image.shape)}; crop the face to a square first"
+            )
+        if image.shape[-1] == self.image_size_px:
+            return image
+        size = (self.image_size_px, self.image_size_px)
+        return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+
+    def _normalize(self, image: Float[Tensor, "B 3 P P"]) -> Float[Tensor, "B 3 P P"]:
+        size = self.image_size_px
+        if image.ndim != 4 or tuple(image.shape[1:]) != (3, size, size):
+            raise ValueError(f"expected images (B, 3, {size}, {size}), got {tuple(image.shape)}; call `prepare` first")
+        mean = torch.tensor(self.config.image_mean, device=image.device, dtype=image.dtype)[:, None, None]
+        std = torch.tensor(self.config.image_std, device=image.device, dtype=image.dtype)[:, None, None]
+        return (image * self.config.image_range - mean) / std
+
+    def features(self, image: Float[Tensor, "B 3 P P"]) -> Float[Tensor, "B D"]:
+        """Image (B, 3, P, P) RGB in [0, 1] at the contract size to feature (B, D)."""
+        raise NotImplementedError
+
+    def logits(self, feature: Float[Tensor, "B D"]) -> Float[Tensor, "B N"]:
+        """Feature (B, D) to identity logits (B, N)."""
+        raise NotImplementedError
+
+    def forward(self, image: Float[Tensor, "B 3 P P"]) -> FaceEncoderOutput:
+        """Return `features(image)` and its `logits`."""
+        feature = self.features(image)
+        return FaceEncoderOutput(feature, self.logits(feature))
