@@ -1,0 +1,250 @@
+"""House rules: imports between rooms, honest docstrings, quiet imports, tidy tracked files, one version."""
+
+import ast
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("demos", "eval", "s2f", "encoders", "decoder")
+NETWORK_PACKAGES = {"torch", "torchvision", "diffusers", "kornia", "numpy", "jaxtyping"}
+MAY_IMPORT = {room: set(ROOMS[floor:]) for floor, room in enumerate(ROOMS[:3])} | {room: {room} for room in ROOMS[3:]}
+BANNED = {"torchaudio", "pkg_resources", "face_recognition_models"}
+PICKLE_READERS = {"s2f/weights.py"}  # the one importer of published weights; even there only with weights_only=True
+
+
+def modules() -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def faults_in(rule: Callable[[str, str], list[str]], paths: list[str]) -> str:
+    return "\n".join(fault for path in paths for fault in rule((ROOT / path).read_text(encoding="utf-8"), path))
+
+
+def tracked() -> list[Path]:
+    """Files git knows; in an unpacked archive without git, every file outside build and cache folders."""
+    try:
+        command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
+        files = [ROOT / name for name in names if name]
+    except (OSError, subprocess.CalledProcessError):
+        made = re.compile(r"(^|/)(\.git|\.venv|\.\w+_cache|__pycache__|build|dist|runs|[^/]+\.egg-info)(/|$)")
+        files = [path for path in ROOT.rglob("*") if not made.search(path.relative_to(ROOT).as_posix())]
+    return [path for path in files if path.is_file()]
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Absolute dotted names of all that a module imports, relatively or by `import_module("literal")` too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+            yield ".".join([*parts, *([node.module] if node.module else [])])
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+    for name, call in calls(tree):
+        if name.endswith(("import_module", "__import__")) and call.args and isinstance(call.args[0], ast.Constant):
+            yield str(call.args[0].value)
+
+
+def import_faults(source: str, path: str) -> list[str]:
+    """What the import rule has against `source`, seen as the file `path` (relative to the checkout)."""
+    tree, room = ast.parse(source), path.split("/")[0]
+    faults = []
+    for name in imported(tree, path.rpartition("/")[0].replace("/", ".")):
+        top = name.split(".")[0]
+        if room in ROOMS and top in ROOMS and top not in MAY_IMPORT[room]:
+            faults.append(f"{path}: {room} may not import {name}")
+        if room in ("encoders", "decoder") and top not in {*ROOMS, *NETWORK_PACKAGES, *sys.stdlib_module_names}:
+            faults.append(f"{path}: networks may not import {name}")
+        if top in BANNED:
+            faults.append(f"{path}: {name} is banned")
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    if any((alias.asname or alias.name.split(".")[0]) == "eval" for alias in aliases):
+        faults.append(f"{path}: a bare `import eval` hides the builtin")
+    return faults
+
+
+def pickle_faults(source: str, path: str) -> list[str]:
+    faults = []
+    for name, call in calls(ast.parse(source)):
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        safe = path in PICKLE_READERS and given.get("weights_only") == "True"
+        pickled = re.fullmatch(r"(c?[pP]ickle|dill|joblib)\.(load|loads|Unpickler)", name)
+        if pickled or (name == "torch.load" and not safe):
+            faults.append(f"{path}:{call.lineno}: {name}")
+        if given.get("allow_pickle", "False") != "False":
+            faults.append(f"{path}:{call.lineno}: allow_pickle")
+    return faults
+
+
+def test_imports_point_downwards():
+    others = [*ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    paths = modules() + [path.relative_to(ROOT).as_posix() for path in others]
+    assert len(paths) > 12, "the checker saw too few files to mean anything"
+    assert {path.split("/")[0] for path in paths} >= set(ROOMS)
+    assert not faults_in(import_faults, paths)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("encoders/voice/a.py", "from s2f.losses import l1"),
+        ("encoders/voice/a.py", "def f():\n    import decoder.normalized"),
+        ("encoders/a.py", "import scipy.signal"),
+        ("decoder/a.py", "from ..encoders import face"),
+        ("decoder/a.py", "from encoders import face"),
+        ("s2f/a.py", "import importlib\nimportlib.import_module('eval.cli')"),
+        ("eval/a.py", "from demos import app"),
+        ("tests/a.py", "import eval.cli"),
+        ("s2f/a.py", "import torchaudio.functional"),
+    ],
+)
+def test_import_rule_bites(path: str, source: str):
+    assert len(import_faults(source, path)) == 1
+
+
+def test_import_rule_allows_what_it_should():
+    allowed = "from ..voice import a\nimport math, torch.nn\nfrom encoders.face import b"
+    assert import_faults(allowed, "encoders/face/a.py") == []
+    assert import_faults("from eval.matching import m\nimport s2f, encoders, scipy", "demos/a.py") == []
+
+
+def test_nothing_is_unpickled():
+    assert not faults_in(pickle_faults, modules())
+    assert pickle_faults("torch.load(f, weights_only=True)", "s2f/weights.py") == []
+    for bad in ("torch.load(f)", "pickle.loads(b)", "np.load(f, allow_pickle=True)"):
+        assert len(pickle_faults(bad, "s2f/weights.py")) == 1
+    assert pickle_faults("torch.load(f, weights_only=True)", "s2f/audio.py")
+
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Definition]]:
+    """Public functions and classes of a module, and the public methods of those classes."""
+    for node in body:
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            marks = " ".join(ast.unparse(mark) for mark in node.decorator_list)
+            if not re.search(r"\boverload\b|\boverride\b|\.setter\b", marks):
+                yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{prefix}{node.name}.")
+
+
+def accepted(node: Definition, classes: dict[str, ast.ClassDef]) -> set[str]:
+    """Parameter names; for a class its fields and those of `__init__`, bases in the same module included."""
+    if not isinstance(node, ast.ClassDef):
+        a = node.args
+        return {arg.arg for arg in [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]}
+    names = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name in ("__init__", "__call__", "forward"):
+            names |= accepted(statement, classes)
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in classes:
+            names |= accepted(classes[base.id], classes)
+    return names
+
+
+def documented(docstring: str) -> list[str]:
+    """Names listed under `Args:`."""
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n|\n)+)", docstring + "\n", re.M)
+    entries = re.findall(r"^ {4}([*\w`][*\w`, ]*?)(?: \([^)]*\))?:(?:\s|$)", section[1] if section else "", re.M)
+    return [name.strip(" *`") for entry in entries for name in entry.split(",")]
+
+
+def docstring_faults(source: str, path: str) -> list[str]:
+    tree = ast.parse(source)
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    faults = [] if ast.get_docstring(tree) else [f"{path}: no module docstring"]
+    for name, node in public(tree.body):
+        text = ast.get_docstring(node)
+        if not text:
+            faults.append(f"{path}:{node.lineno}: {name} has no docstring")
+        for argument in sorted(set(documented(text or "")) - accepted(node, classes)):
+            faults.append(f"{path}:{node.lineno}: {name} documents {argument!r}, which it does not take")
+    return faults
+
+
+def test_docstrings_match_signatures():
+    assert not faults_in(docstring_faults, modules())
+
+
+@pytest.mark.parametrize(("entry", "faults"), [("x, *rest", 0), ("x (int)", 0), ("y", 1), ("x, y", 1)])
+def test_docstring_rule_bites(entry: str, faults: int):
+    text = f'"""F.\n\n        Args:\n            {entry}: a\n                b: c\n        """'
+    source = f'"""M."""\nclass A:\n    """A."""\n    def f(self, x, *rest):\n        {text}\n'
+    assert len(docstring_faults(source, "a.py")) == faults
+    assert len(docstring_faults(source.replace('"""A."""', "z = 1"), "a.py")) == faults + 1
+
+
+IMPORT_ALL = """
+import importlib, socket, sys
+def refuse(*_, **__):
+    raise RuntimeError("connected to the network at import")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    heavy = {"torchaudio", "pkg_resources", "gradio"} & set(sys.modules)
+    if heavy:
+        sys.exit(f"importing {name} imported {heavy}")
+"""
+
+
+def test_importing_is_quiet_and_offline(tmp_path: Path):
+    paths = [path.removesuffix(".py").removesuffix("/__init__") for path in modules() if "__main__" not in path]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hf")}
+    command = [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, *(path.replace("/", ".") for path in paths)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
+    assert not list(tmp_path.iterdir()), "importing wrote files"
+
+
+def test_tests_are_offline():
+    with pytest.raises(RuntimeError, match="offline"):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+
+
+def test_tracked_files_are_tidy():
+    files = tracked()
+    assert len(files) > 20
+    marker = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "(?i:lor" + "em)")) + r")\b")
+    machine = re.compile(r"(?<![\w.>}/-])/(?:work|root)/")
+    faults = []
+    for path in files:
+        data, name = path.read_bytes(), path.relative_to(ROOT).as_posix()
+        if len(data) >= 25e6:
+            faults.append(f"{name}: {len(data) / 1e6:.0f} MB, expected less than 25")
+        if b"\0" not in data:
+            text = data.decode("utf-8", errors="replace")
+            faults += [f"{name}: {hit[0]!r}" for rule in (marker, machine) for hit in rule.finditer(text)]
+    assert not faults, "\n".join(faults)
+    starter = (ROOT / "checkpoints" / "starter").rglob("*")
+    assert sum(path.stat().st_size for path in starter if path.is_file()) <= 40e6
+
+
+def test_papers_of_a_release():
+    version = re.search(r'^__version__ = "(.+)"$', (ROOT / "s2f" / "__init__.py").read_text(), re.M)
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert version[1] == newest[1] == citation["version"]
+    assert len(citation["references"]) >= 6
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    notice = (ROOT / "NOTICE.md").read_text()
+    assert all(licence in notice for licence in ("Apache-2.0", "CC BY 4.0", "CC0 1.0", "LGPL-2.1"))
