@@ -1,3 +1,44 @@
 """s2f: hear a voice, see a face, and measure honestly how far that goes."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decoder.normalized import NormalizedFaceDecoder
+    from encoders.face.compact import CompactFaceEncoder
+    from encoders.face.vgg_face import VGGFace
+    from encoders.voice.speech2face import Speech2FaceVoiceEncoder
+    from s2f.checkpoints import load_network
+    from s2f.pipeline import Speech2FaceOutput, Speech2FacePipeline
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "CompactFaceEncoder": "encoders.face.compact",
+    "NormalizedFaceDecoder": "decoder.normalized",
+    "Speech2FaceOutput": "s2f.pipeline",
+    "Speech2FacePipeline": "s2f.pipeline",
+    "Speech2FaceVoiceEncoder": "encoders.voice.speech2face",
+    "VGGFace": "encoders.face.vgg_face",
+    "load_network": "s2f.checkpoints",
+}
+
+__all__ = [
+    "CompactFaceEncoder",
+    "NormalizedFaceDecoder",
+    "Speech2FaceOutput",
+    "Speech2FacePipeline",
+    "Speech2FaceVoiceEncoder",
+    "VGGFace",
+    "load_network",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 's2f' has no attribute {name!r}; it exports {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,62 @@
+"""Errors a caller can act on: each says what was expected, what was got and how to fix it."""
+
+
+class S2fError(ValueError):
+    """Base of all caller-facing errors of s2f.
+
+    Args:
+        expected: what would have been accepted.
+        got: what was given instead.
+        fix: what to do about it.
+    """
+
+    def __init__(self, expected: str, got: str, fix: str):
+        super().__init__(expected, got, fix)
+        self.expected, self.got, self.fix = expected, got, fix
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, got {self.got}; {self.fix}"
+
+
+class AudioError(S2fError):
+    """A clip that cannot be used."""
+
+
+class AudioMissing(AudioError, FileNotFoundError):
+    """A clip whose path does not exist."""
+
+
+class AudioTooShort(AudioError):
+    """A clip shorter than the shortest useful one."""
+
+
+class SilentAudio(AudioError):
+    """A clip with no sound in the part that is used."""
+
+
+class ImageError(S2fError):
+    """An image of the wrong kind, size or range."""
+
+
+class CheckpointError(S2fError):
+    """A checkpoint that is absent, damaged or made for another network."""
+
+
+class AssetMissing(S2fError, FileNotFoundError):
+    """An optional package or model file that is not installed."""
+
+
+class OutputError(S2fError):
+    """A result that cannot be written where it was asked for."""
+
+
+class UsageError(S2fError):
+    """A combination of arguments that makes no sense."""
+
+
+class DatasetError(S2fError):
+    """A dataset folder that does not keep its contract."""
+
+
+class RecipeError(S2fError):
+    """A training recipe with a wrong name or value."""
