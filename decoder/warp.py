@@ -1,10 +1,10 @@
 """Differentiable warp of an image by sparse control points.
 
-Paper: Cole et al., "Synthesizing Normalized Faces from Facial Identity Features" (CVPR 2017), the differentiable image
-warping of the decoder: displacements at landmarks, and zero displacement at extra boundary points, are interpolated to
-a dense flow by a polyharmonic spline, then the image is sampled bilinearly.
-Choices of ours: second order (thin-plate, r^2 log r), eight boundary points, a small ridge, and a flow that is solved on a
-coarse grid and upsampled.
+Paper: Cole et al., "Synthesizing Normalized Faces from Facial Identity Features" (CVPR 2017), the differentiable
+image warping of the decoder: displacements at landmarks, and zero displacement at extra boundary points, are
+interpolated to a dense flow by a polyharmonic spline, then the image is sampled bilinearly. Choices of ours: second
+order (thin-plate, r^2 log r), eight boundary points, a small ridge, and a flow that is solved on a coarse grid and
+upsampled.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from kornia.geometry.transform import remap
 from torch import Tensor
 from torch.nn import functional as F
 
-RIDGE = 1e-4
-"""Added to the diagonal of the kernel, in units of (image side)^2: keeps nearly coincident points (closed lips) solvable."""
+RIDGE = 1e-4  # on the kernel's diagonal, in (image side)^2: keeps nearly coincident points (closed lips) solvable
 
 
 def boundary_points(size_px: int) -> Float[Tensor, "8 2"]:
@@ -34,7 +33,10 @@ def _kernel(a: Float[Tensor, "B N 2"], b: Float[Tensor, "B M 2"]) -> Float[Tenso
 
 
 def spline(
-    points: Float[Tensor, "B N 2"], values: Float[Tensor, "B N C"], queries: Float[Tensor, "B M 2"], ridge: float = RIDGE
+    points: Float[Tensor, "B N 2"],
+    values: Float[Tensor, "B N C"],
+    queries: Float[Tensor, "B M 2"],
+    ridge: float = RIDGE,
 ) -> Float[Tensor, "B M C"]:
     """Thin-plate spline through `values` at `points`, evaluated at `queries`.
 

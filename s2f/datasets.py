@@ -1,0 +1,132 @@
+"""The dataset folder: UTF-8 CSV files that every preparation writes and every tool reads (docs/contracts.md)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from s2f.errors import DatasetError
+
+Row = dict[str, str]
+SPLITS = ("train", "val", "test")
+REQUIRED = {
+    "people.csv": ("identity",),
+    "voices.csv": ("identity", "path"),
+    "faces.csv": ("identity", "path"),
+}
+
+
+def split_hash(people: Iterable[Row]) -> str:
+    """SHA-256 of the sorted `identity,split` lines: two runs with the same hash used the same people."""
+    lines = sorted(f"{row['identity']},{row['split']}" for row in people)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class DatasetFolder:
+    """A dataset folder opened for reading.
+
+    Attributes:
+        root: the folder.
+        people: row of people.csv by identity.
+        split_hash: see `split_hash`.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        """Read and check people.csv; the other files are read when asked for.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            DatasetError: a file or column is missing, an identity appears twice, or a split is unknown.
+        """
+        self.root = Path(root)
+        self.people: dict[str, Row] = {}
+        for row in self._read("people.csv"):
+            if row["identity"] in self.people:
+                raise DatasetError("one row per identity in people.csv", f"{row['identity']} twice", "merge the rows")
+            if row.setdefault("split", "") not in (*SPLITS, ""):
+                raise DatasetError(
+                    f"a split of {', '.join(SPLITS)} (or none) in people.csv", f"{row['split']!r}", "correct the column"
+                )
+            self.people[row["identity"]] = row
+        self.split_hash = split_hash(self.people.values())
+
+    def _read(self, name: str) -> list[Row]:
+        path = self.root / name
+        if not path.is_file():
+            raise DatasetError(
+                f"a dataset folder with {name}", f"none at {path}", "make one with `s2f simulate` or check the path"
+            )
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = set(REQUIRED.get(name, ())) - set(reader.fieldnames or ())
+            if missing:
+                raise DatasetError(
+                    f"columns {', '.join(REQUIRED[name])} in {path}",
+                    f"none named {', '.join(sorted(missing))}",
+                    "add them",
+                )
+            return list(reader)
+
+    def identities(self, *splits: str) -> list[str]:
+        """Identities of the given splits, sorted."""
+        return sorted(name for name, row in self.people.items() if row["split"] in splits)
+
+    def voices(self, *splits: str) -> list[Row]:
+        """Rows of voices.csv whose identity is in the given splits."""
+        return self._of("voices.csv", splits)
+
+    def faces(self, *splits: str) -> list[Row]:
+        """Rows of faces.csv whose identity is in the given splits."""
+        return self._of("faces.csv", splits)
+
+    def canonical_faces(self, *splits: str) -> dict[str, Row]:
+        """The canonical face of each identity of the given splits.
+
+        Raises:
+            DatasetError: an identity has none.
+        """
+        faces = {row["identity"]: row for row in self.faces(*splits) if row.get("view") == "canonical"}
+        lacking = [name for name in self.identities(*splits) if name not in faces]
+        if lacking:
+            raise DatasetError(
+                "a face with view=canonical for every identity",
+                f"none for {len(lacking)} of them, first {lacking[0]}",
+                "decoder training needs normalised faces; make them with `s2f simulate` or your own alignment",
+            )
+        return faces
+
+    def _of(self, name: str, splits: tuple[str, ...]) -> list[Row]:
+        wanted = set(self.identities(*splits))
+        rows = [row for row in self._read(name) if row["identity"] in wanted]
+        if not rows:
+            raise DatasetError(
+                f"rows of {name} for split {'/'.join(splits)}", "none", "fill the split column of people.csv"
+            )
+        return rows
+
+    def path(self, row: Row) -> Path:
+        """Absolute or folder-relative path of a row's file."""
+        return self.root / row["path"]
+
+    def landmarks(self) -> dict[str, np.ndarray]:
+        """Landmarks (68, 2) in pixels by face path, from landmarks.csv."""
+        found: dict[str, np.ndarray] = {}
+        for row in self._read("landmarks.csv"):
+            values = [float(value) for name, value in row.items() if name != "path"]
+            found[row["path"]] = np.asarray(values, dtype=np.float32).reshape(-1, 2)
+        return found
+
+
+def by_identity(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Group rows by identity, keeping their order."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["identity"]].append(row)
+    return dict(groups)

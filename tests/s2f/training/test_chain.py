@@ -1,0 +1,190 @@
+"""The three training commands on a tiny dataset: they run, repeat, resume exactly, and chain into a pipeline."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from s2f import Speech2FacePipeline
+from s2f.training.arguments import run
+from s2f.training.decoder import DecoderArguments, train_decoder
+from s2f.training.face import FaceArguments, train_face
+from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+FACE = """
+encoder: compact
+network: {channels: [4, 8], feature_size: 16, image_size_px: 16}
+side_tasks: true
+loss_weights: {identity: 1.0, landmarks: 1.0, thumbnail: 1.0, gender: 1.0, age: 1.0}
+train_batch_size: 4
+max_train_steps: 4
+checkpointing_steps: 2
+logging_steps: 1
+"""
+DECODER = """
+network: {hidden_size: 16, landmark_sizes: [16], base_channels: 4, texture_channels: [4, 4], image_size_px: 64,
+  warp_grid: 8, learn_mean: true, basis_size: 3, basis_size_px: 16, normalize_feature: true}
+loss_weights: {landmarks: 0.01, texture: 1.0, gradient: 1.0, feature: 0.1}
+mean_share: 0.5
+feature_noise: 0.1
+background_weight: 0.5
+train_batch_size: 3
+max_train_steps: 4
+checkpointing_steps: 2
+logging_steps: 1
+"""
+VOICE = """
+network:
+  channels: [4, 4, 4, 4, 4, 4, 4, 4, 8]
+  strides: [[1, 2], [1, 2], [1, 2], [1, 1], [1, 1], [1, 1], [1, 1], [2, 2], [2, 2]]
+  hidden_size: 16
+seconds: 3.0
+crop: random
+trim_db: 40.0
+augment: true
+target: face
+loss_weights: {decoder: 1.0, normalized: 20.0, distillation: 50.0}
+train_batch_size: 2
+max_train_steps: 4
+checkpointing_steps: 2
+logging_steps: 1
+max_grad_norm: 1.0
+"""
+
+
+def losses(folder: Path) -> list[float]:
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [row["loss"] for row in rows if row["event"] == "train"]
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    first, second = load_file(a / "diffusion_pytorch_model.safetensors"), None
+    second = load_file(b / "diffusion_pytorch_model.safetensors")
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def chain(tiny_dataset, tmp_path_factory):
+    """Train face encoder, decoder and voice encoder in this order; return a function that re-runs a stage."""
+    root = tmp_path_factory.mktemp("runs")
+    recipes = {"face": FACE, "decoder": DECODER, "s2f": VOICE}
+    stages = {
+        "face": (FaceArguments, train_face, []),
+        "decoder": (DecoderArguments, train_decoder, ["--face_encoder", f"{root}/face/face_encoder"]),
+        "s2f": (
+            Speech2FaceArguments,
+            train_speech2face,
+            ["--face_encoder", f"{root}/face/face_encoder", "--decoder", f"{root}/decoder/decoder"],
+        ),
+    }
+
+    def train(stage: str, folder: Path, *extra: str) -> int:
+        (root / f"{stage}.yaml").write_text(recipes[stage])
+        arguments, function, needs = stages[stage]
+        flags = ["--config", f"{root}/{stage}.yaml", "--data", str(tiny_dataset), "--output_dir", str(folder)]
+        return run(arguments, function, [*flags, *needs, *extra])
+
+    for stage in stages:
+        assert train(stage, root / stage) == 0
+    return root, train
+
+
+EXPORTS = {"face": "face_encoder", "decoder": "decoder", "s2f": "pipeline/voice_encoder"}
+
+
+@pytest.mark.parametrize("stage", EXPORTS)
+def test_same_seed_same_losses_and_another_seed_others(chain, tmp_path, stage):
+    root, train = chain
+    assert train(stage, tmp_path / "again") == 0
+    assert losses(tmp_path / "again") == losses(root / stage)
+    assert len(losses(root / stage)) == 4
+    assert train(stage, tmp_path / "other", "--seed", "1") == 0
+    assert losses(tmp_path / "other") != losses(root / stage)
+
+
+@pytest.mark.parametrize("stage", EXPORTS)
+def test_resume_equals_uninterrupted(chain, tmp_path, stage):
+    """Interrupted after step 3, one past the checkpoint: the resumed run repeats step 3 and ends with the same weights."""
+    root, train = chain
+    folder = tmp_path / "run"
+    assert train(stage, folder) == 0
+    for name in ("checkpoint-4", EXPORTS[stage].split("/")[0]):
+        subprocess.run(["rm", "-r", str(folder / name)], check=True)
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    kept = [line for line in lines if json.loads(line)["step"] <= 3]
+    (folder / "log.jsonl").write_text("\n".join(kept) + "\n")
+    assert train(stage, folder, "--resume_from_checkpoint", "latest") == 0
+    assert losses(folder) == losses(root / stage)
+    assert same_weights(folder / EXPORTS[stage], root / stage / EXPORTS[stage])
+
+
+def test_chain_ends_in_a_pipeline(chain, tiny_dataset):
+    root, _ = chain
+    pipeline = Speech2FacePipeline.from_pretrained(root / "s2f" / "pipeline")
+    output = pipeline(str(tiny_dataset / "id8.wav"), seconds=3)
+    assert output.images[0].size == (64, 64)
+    assert output.face_features.shape == (1, 16)
+
+
+def test_validation_pictures_and_figures(chain):
+    root, _ = chain
+    names = {"face": "probe_truth_found.png", "decoder": "true_single_mean.png", "s2f": "true_f2f_s2f.png"}
+    for stage, name in names.items():
+        assert (root / stage / "validation" / "step_000004" / name).is_file()
+        rows = [json.loads(line) for line in (root / stage / "log.jsonl").read_text().splitlines()]
+        assert [row["event"] for row in rows][-1] == "done"
+        assert rows[0]["split_hash"] == rows[0]["split_hash"].lower()
+        assert any(row["event"] == "validation" and len(row) > 2 for row in rows)
+
+
+def test_frozen_networks_stay_as_they_were(chain):
+    root, _ = chain
+    assert same_weights(root / "s2f/pipeline/face_encoder", root / "face/face_encoder")
+    assert same_weights(root / "s2f/pipeline/decoder", root / "decoder/decoder")
+
+
+def test_bad_usage_is_one_sentence_and_exit_code_two(chain, tmp_path, capsys):
+    _, train = chain
+    assert train("face", tmp_path / "a", "--sed", "1") == 2
+    assert "did you mean seed?" in capsys.readouterr().err
+    assert train("face", tmp_path / "b", "--network.chanels", "[4]") == 2
+    assert "chan" in capsys.readouterr().err
+    assert train("face", tmp_path / "c", "--resume_from_checkpoint", "latest") == 2
+    assert "none" in capsys.readouterr().err
+    assert train("face", tmp_path / "d", "--data", str(tmp_path / "nowhere")) == 2
+    assert "people.csv" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert train("face", tmp_path / "file" / "x") == 2
+    assert "choose another folder" in capsys.readouterr().err
+
+
+def test_recipe_order_is_file_then_command_line(tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("seed: 3\nlearning_rate: 0.5\n")
+    flags = ["--config", str(recipe), "--data", "d", "--output_dir", "o", "--learning_rate", "0.25", "--dry-run"]
+    assert run(FaceArguments, train_face, flags) == 0
+    printed = capsys.readouterr().out
+    assert "seed: 3" in printed
+    assert "learning_rate: 0.25" in printed
+    assert not (tmp_path / "o").exists()
+
+
+def test_two_processes_agree_with_the_sampler(chain, tiny_dataset, tmp_path):
+    """Two gloo processes train together and write one log."""
+    root, _ = chain
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631"),
+        *(str(CHECKOUT / "train_face.py"), "--config", f"{root}/face.yaml", "--data", str(tiny_dataset)),
+        *("--output_dir", str(tmp_path / "two"), "--cpu", "true", "--max_train_steps", "2"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["processes"] == 2
+    assert len(losses(tmp_path / "two")) == 2
+    assert (tmp_path / "two" / "face_encoder" / "config.json").is_file()
