@@ -65,7 +65,7 @@ class VGGFace(FaceEncoder):
         self.fc6 = nn.Linear(width_in * (image_size_px // 32) ** 2, fc_size)
         self.fc7 = nn.Linear(fc_size, fc_size)
         self.fc8 = nn.Linear(fc_size, num_identities)
-        self.dropout = nn.Dropout(dropout)
+        self.drop = nn.Dropout(dropout)
 
     @property
     def embedding_dim(self) -> int:
@@ -89,7 +89,7 @@ class VGGFace(FaceEncoder):
             for layer in range(1, count + 1):
                 x = torch.relu(self.get_submodule(f"conv{block}_{layer}")(x))
             x = F.max_pool2d(x, 2)
-        x = self.dropout(torch.relu(self.fc6(x.flatten(1))))
+        x = self.drop(torch.relu(self.fc6(x.flatten(1))))
         return torch.relu(self.fc7(x))
 
     def logits(self, feature: Float[Tensor, "B D"]) -> Float[Tensor, "B N"]:
@@ -101,4 +101,4 @@ class VGGFace(FaceEncoder):
         Returns:
             (B, N) identity logits before the softmax.
         """
-        return self.fc8(self.dropout(feature))
+        return self.fc8(self.drop(feature))

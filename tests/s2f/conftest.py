@@ -1,52 +1,51 @@
-"""A dataset folder of random pictures and tones, small enough to train on in seconds."""
+"""Tiny networks and checkpoints for the tests of the system; nothing is trained."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
+import torch
 
-PEOPLE = {"train": 6, "val": 2, "test": 1}
+import s2f
 
-
-def write_csv(path: Path, rows: list[dict]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_dataset(root: Path, size_px: int = 64) -> Path:
-    """Nine people, each with one canonical face, one wild face, landmarks and one 3.5 s voice."""
-    random = np.random.default_rng(0)
-    (root / "faces").mkdir(parents=True)
-    people, voices, faces, landmarks = [], [], [], []
-    for number, split in enumerate(split for split, count in PEOPLE.items() for _ in range(count)):
-        identity = f"id{number}"
-        gender = "fm"[number % 2]
-        people.append({"identity": identity, "gender": gender, "age": 20 + number, "split": split})
-        time = np.arange(56000) / 16000
-        tone = np.sin(2 * np.pi * (110 + 20 * number) * time) * 0.3 + random.normal(0, 0.01, len(time))
-        soundfile.write(root / f"{identity}.wav", tone, 16000)
-        voices.append({"identity": identity, "path": f"{identity}.wav", "start_s": 0, "duration_s": 3.5, "video": ""})
-        for view in ("canonical", "wild"):
-            path = f"faces/{identity}_{view}.png"
-            pixels = np.full((size_px, size_px, 3), 20 * number + 30) + random.integers(0, 20, (size_px, size_px, 3))
-            Image.fromarray(pixels.astype(np.uint8)).save(root / path)
-            faces.append({"identity": identity, "path": path, "view": view})
-        points = random.uniform(0.25, 0.75, (68, 2)) * size_px
-        points[8, 1], points[17:27, 1], points[0, 0], points[16, 0] = 0.9 * size_px, 0.3 * size_px, 5, size_px - 5
-        row = {f"{axis}{i}": f"{points[i, k]:.2f}" for i in range(68) for k, axis in enumerate("xy")}
-        landmarks.append({"path": f"faces/{identity}_canonical.png"} | row)
-    write_csv(root / "people.csv", people)
-    write_csv(root / "voices.csv", voices)
-    write_csv(root / "faces.csv", faces)
-    write_csv(root / "landmarks.csv", landmarks)
-    return root
+FEATURE_SIZE = 16
+IMAGE_SIZE_PX = 32
 
 
 @pytest.fixture(scope="session")
-def tiny_dataset(tmp_path_factory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+def tiny_pipeline():
+    """A Speech2Face pipeline with a few thousand weights that differ from voice to voice; 32 x 32 px images."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        voice_encoder = s2f.Speech2FaceVoiceEncoder(channels=(4,) * 9, hidden_size=16, feature_size=FEATURE_SIZE)
+        face_encoder = s2f.CompactFaceEncoder((4, 8), FEATURE_SIZE, num_identities=5, image_size_px=IMAGE_SIZE_PX)
+        decoder = s2f.NormalizedFaceDecoder(
+            FEATURE_SIZE, 16, (8,), base_channels=8, texture_channels=(4, 4), image_size_px=IMAGE_SIZE_PX, warp_grid=8
+        )
+        for network in (voice_encoder, decoder):
+            for weight in (parameter for parameter in network.parameters() if parameter.ndim > 1):
+                torch.nn.init.kaiming_normal_(weight)
+    return s2f.Speech2FacePipeline(voice_encoder.eval(), face_encoder.eval(), decoder.eval())
+
+
+@pytest.fixture
+def tiny_checkpoint(tiny_pipeline, tmp_path) -> Path:
+    """The tiny pipeline, saved."""
+    folder = tmp_path / "tiny"
+    tiny_pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def write_clip(tmp_path):
+    """Function (name, seconds, hz) that writes a 16 kHz wav of harmonics with a little noise and returns its path."""
+
+    def write(name: str, seconds: float = 6.0, hz: float = 120.0) -> Path:
+        t = np.arange(round(seconds * 16000)) / 16000
+        sound = sum(0.2 / k * np.sin(2 * np.pi * k * hz * t) for k in range(1, 6))
+        path = tmp_path / name
+        soundfile.write(path, sound + np.random.default_rng(int(hz)).normal(0, 0.01, len(t)), 16000)
+        return path
+
+    return write

@@ -1,0 +1,169 @@
+"""Strict loading: whatever is wrong with a checkpoint is refused and named."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import s2f
+from s2f import checkpoints
+from s2f.checkpoints import load_network
+from s2f.errors import CheckpointError
+
+
+@pytest.fixture
+def folder(tiny_checkpoint):
+    return tiny_checkpoint / "decoder"
+
+
+def weights_of(folder):
+    (path,) = folder.glob("*.safetensors")
+    return path
+
+
+def change_weights(folder, change):
+    state = load_file(weights_of(folder))
+    change(state)
+    save_file(state, weights_of(folder))
+
+
+def change_config(folder, **values):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+def refused(folder, *words, cls=None):
+    with pytest.raises(CheckpointError) as caught:
+        load_network(cls or s2f.NormalizedFaceDecoder, folder)
+    message = str(caught.value)
+    for word in (*words, "expected ", ", got ", "; "):
+        assert word in message
+    assert "\n" not in message
+
+
+def test_loaded_network_equals_the_saved_one(folder, tiny_pipeline):
+    network = load_network(s2f.NormalizedFaceDecoder, folder)
+    saved = tiny_pipeline.decoder.state_dict()
+    assert network.state_dict().keys() == saved.keys()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in network.state_dict().items())
+    assert not network.training
+    assert dict(network.config).items() >= {"feature_size": 16, "image_size_px": 32}.items()
+
+
+def test_both_file_names_are_read(folder):
+    weights_of(folder).rename(folder / "model.safetensors")
+    load_network(s2f.NormalizedFaceDecoder, folder)
+    shutil.copy(folder / "model.safetensors", folder / "diffusion_pytorch_model.safetensors")
+    refused(folder, "one weights file", "remove the one")
+
+
+def test_loading_leaves_the_random_numbers_alone(folder):
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    load_network(s2f.NormalizedFaceDecoder, folder)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_missing_tensor_is_named(folder):
+    change_weights(folder, lambda state: state.pop("first.bias"))
+    refused(folder, "missing first.bias")
+
+
+def test_extra_tensor_is_named(folder):
+    change_weights(folder, lambda state: state.update(surprise=torch.zeros(2)))
+    refused(folder, "extra surprise")
+
+
+def test_misshapen_tensor_is_named_with_both_shapes(folder):
+    change_weights(folder, lambda state: state.update({"first.bias": torch.zeros(7)}))
+    refused(folder, "misshapen first.bias (7,) instead of (16,)")
+
+
+def test_all_faults_are_named_at_once(folder):
+    def change(state):
+        del state["first.bias"], state["base.bias"]
+        state.update(a=torch.zeros(1), b=torch.zeros(1))
+
+    change_weights(folder, change)
+    refused(folder, "missing base.bias, first.bias; extra a, b")
+
+
+def test_many_faults_are_counted(folder):
+    change_weights(folder, lambda state: state.update({f"x{i}": torch.zeros(1) for i in range(11)}))
+    refused(folder, "extra x0, x1, x10, x2, x3, x4, x5, x6 and 3 more")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_named(folder, value):
+    change_weights(folder, lambda state: state["first.weight"].view(-1)[3:4].fill_(value))
+    refused(folder, "NaN or infinite values in first.weight")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_truncated_weights(folder, share):
+    data = weights_of(folder).read_bytes()
+    weights_of(folder).write_bytes(data[: int(share * len(data))])
+    refused(folder, "truncated or damaged", "copy the checkpoint again")
+
+
+def test_missing_files(folder, tmp_path):
+    refused(tmp_path / "nothing", "no folder at")
+    weights_of(folder).unlink()
+    refused(folder, "a folder without it")
+    (folder / "config.json").unlink()
+    (folder / "model.safetensors").touch()
+    refused(folder, "config.json", "a missing file")
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "model.pt", "model.pth", "last.ckpt"])
+def test_pickles_are_refused(folder, name):
+    weights_of(folder).rename(folder / name)
+    refused(folder, f"the pickle {folder / name}", "`s2f weights import`")
+    with pytest.raises(CheckpointError, match="s2f weights import"):
+        checkpoints.resolve(folder / name)
+
+
+def test_another_class_is_refused(folder):
+    refused(folder, "for VGGFace, got one for NormalizedFaceDecoder", cls=s2f.VGGFace)
+
+
+def test_unknown_option_is_refused(folder):
+    change_config(folder, colour="red")
+    refused(folder, "options of NormalizedFaceDecoder", "got colour", "update s2f")
+
+
+def test_option_the_network_refuses(folder):
+    change_config(folder, image_size_px=33)
+    refused(folder, "values it refuses (expected image_size_px to be a multiple of 4")
+
+
+def test_damaged_config(folder):
+    for text, words in (("{", "cannot be read"), ("[1]", "got list"), ("\ufeff{}", "cannot be read")):
+        (folder / "config.json").write_text(text, encoding="utf-8")
+        refused(folder, words)
+
+
+def test_resolve_finds_folders(tiny_checkpoint):
+    assert checkpoints.resolve(tiny_checkpoint) == tiny_checkpoint
+    assert checkpoints.resolve(str(tiny_checkpoint)) == tiny_checkpoint
+
+
+def test_resolve_knows_the_starter(tiny_checkpoint, monkeypatch):
+    import s2f as package
+
+    root = tiny_checkpoint.parent
+    monkeypatch.setattr(package, "__file__", str(root / "site" / "s2f" / "__init__.py"))
+    with pytest.raises(CheckpointError, match="it belongs to the package"):
+        checkpoints.resolve("starter")
+    shutil.copytree(tiny_checkpoint, root / "site" / "checkpoints" / "starter")
+    assert checkpoints.resolve("starter") == root / "site" / "checkpoints" / "starter"
+
+
+def test_resolve_refuses_what_is_no_checkpoint(tiny_checkpoint):
+    with pytest.raises(CheckpointError, match=r"expected 'starter' or a checkpoint folder, got no folder at starte; "):
+        checkpoints.resolve("starte")
+    with pytest.raises(CheckpointError, match=r"a folder with model_index\.json"):
+        checkpoints.resolve(tiny_checkpoint / "decoder")
