@@ -1,0 +1,200 @@
+"""Voice to face in one call: the diffusers pipeline around a voice encoder, a face encoder and a face decoder.
+
+Paper: Oh et al., "Speech2Face: Learning the Face Behind a Voice" (CVPR 2019), section 3: the voice encoder predicts the
+face feature, the face decoder draws the canonical face of that feature. `reconstruct_from_face` is the paper's
+"F2F" comparison, which starts from a photo's feature instead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from PIL import Image
+
+import s2f
+from s2f import audio, checkpoints
+from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
+from s2f.images import to_pil, to_tensor
+
+COMPONENTS = {
+    "voice_encoder": ("Speech2FaceVoiceEncoder",),
+    "face_encoder": ("VGGFace", "CompactFaceEncoder"),
+    "decoder": ("NormalizedFaceDecoder",),
+}
+
+
+@dataclass
+class Speech2FaceOutput(BaseOutput):
+    """Faces and what they were drawn from.
+
+    Attributes:
+        images: B PIL images, RGB, of the decoder's size (224 x 224).
+        face_features: (B, D) face features the images were drawn from, on the CPU.
+        warnings: for each image, one sentence for everything that was changed in its input.
+    """
+
+    images: list[Image.Image]
+    face_features: torch.Tensor
+    warnings: list[list[str]]
+
+
+class Speech2FacePipeline(DiffusionPipeline):
+    """Draw the average-looking face that a model links with a voice."""
+
+    def __init__(self, voice_encoder, face_encoder, decoder):
+        """Join three networks that share one face feature.
+
+        Args:
+            voice_encoder: `Speech2FaceVoiceEncoder`, waveform to face feature.
+            face_encoder: `VGGFace` or `CompactFaceEncoder`, photo to face feature.
+            decoder: `NormalizedFaceDecoder`, face feature to canonical face.
+
+        Raises:
+            CheckpointError: their feature sizes differ.
+        """
+        super().__init__()
+        networks = {"voice_encoder": voice_encoder, "face_encoder": face_encoder, "decoder": decoder}
+        sizes = {name: network.embedding_dim for name, network in networks.items()}
+        if len(set(sizes.values())) > 1:
+            got = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise CheckpointError("one face feature size", got, "use networks that were trained together")
+        self.register_modules(**networks)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, device: str | torch.device | None = None):
+        """Load a checkpoint strictly, from disk only.
+
+        Args:
+            name_or_path: "starter" or a checkpoint folder.
+            device: where to put the networks; None is the CPU.
+
+        Returns:
+            The pipeline, its networks in evaluation mode.
+
+        Raises:
+            CheckpointError: absent, damaged or another kind of checkpoint; see `checkpoints.load_network`.
+            UsageError: the device does not exist here.
+        """
+        target = _device(device)
+        folder = checkpoints.resolve(name_or_path)
+        index = checkpoints.read_json(folder / "model_index.json")
+        networks = {}
+        for name, choices in COMPONENTS.items():
+            entry = index.get(name)
+            if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in choices:
+                expected = f"{name} of class {' or '.join(choices)} in {folder / 'model_index.json'}"
+                raise CheckpointError(expected, f"{entry}", "pass a Speech2Face checkpoint")
+            networks[name] = checkpoints.load_network(getattr(s2f, entry[1]), folder / name)
+        return cls(**networks).to(target)
+
+    def register_to_config(self, **kwargs):
+        """Store the configuration; our own networks are stored as exported by `s2f`, wherever they live.
+
+        Args:
+            **kwargs: configuration values; networks as (module, class name).
+        """
+        for name in COMPONENTS.keys() & kwargs.keys():
+            if kwargs[name][1] in s2f.__all__:
+                kwargs[name] = ("s2f", kwargs[name][1])
+        super().register_to_config(**kwargs)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        clips: audio.AudioSource | audio.Clip | Sequence[audio.AudioSource | audio.Clip],
+        seconds: float = 6.0,
+        batch_size: int = 8,
+    ) -> Speech2FaceOutput:
+        """Draw one face per clip.
+
+        Args:
+            clips: one clip or a list of them, each anything `s2f.audio.load` takes, or its result.
+            seconds: how much of each clip is heard; shorter clips are repeated, longer ones cut.
+            batch_size: clips per forward pass; the result does not depend on it.
+
+        Returns:
+            Faces, features and warnings in the order of the clips.
+
+        Raises:
+            AudioError: a clip that cannot be used.
+            UsageError: no clips, `seconds` below the encoder's minimum, or `batch_size` below 1.
+        """
+        sources = list(clips) if isinstance(clips, Sequence) and not isinstance(clips, str | bytes | tuple) else [clips]
+        minimum = self.voice_encoder.min_seconds
+        if not sources or not minimum <= seconds < float("inf") or batch_size < 1:
+            got = f"{len(sources)} clips, seconds={seconds:g}, batch_size={batch_size}"
+            expected = f"at least one clip, seconds of at least {minimum:.2f} and a batch_size of at least 1"
+            raise UsageError(expected, got, "short clips need no smaller value: they are repeated")
+        heard = [self._hear(source, seconds) for source in sources]
+        features = []
+        for start in range(0, len(heard), batch_size):
+            batch = np.stack([clip.waveform for clip in heard[start : start + batch_size]])
+            features.append(self.voice_encoder.encode(torch.from_numpy(batch).to(self.device)))
+        return self._draw(torch.cat(features), [list(clip.warnings) for clip in heard], batch_size)
+
+    @torch.inference_mode()
+    def reconstruct_from_face(
+        self, images: Image.Image | Sequence[Image.Image], batch_size: int = 8
+    ) -> Speech2FaceOutput:
+        """Draw the canonical face of each photo.
+
+        Args:
+            images: one or more PIL images, each a square crop around one face.
+            batch_size: images per forward pass; the result does not depend on it.
+
+        Returns:
+            Faces and features in the order of the images.
+
+        Raises:
+            ImageError: an image that is not square.
+            UsageError: no images, or `batch_size` below 1.
+        """
+        photos = [images] if isinstance(images, Image.Image) else list(images)
+        if not photos or batch_size < 1:
+            got = f"{len(photos)} images, batch_size={batch_size}"
+            raise UsageError("at least one image and a batch_size of at least 1", got, "pass a list of PIL images")
+        features = []
+        for start in range(0, len(photos), batch_size):
+            batch = [self.face_encoder.prepare(self._see(photo)) for photo in photos[start : start + batch_size]]
+            features.append(self.face_encoder.features(torch.cat(batch)))
+        return self._draw(torch.cat(features), [[] for _ in photos], batch_size)
+
+    def _hear(self, source: audio.AudioSource | audio.Clip, seconds: float) -> audio.Clip:
+        rate = self.voice_encoder.sample_rate_hz
+        if not isinstance(source, audio.Clip):
+            return audio.load(source, rate, seconds)
+        if source.sample_rate_hz != rate or source.waveform.shape != (round(seconds * rate),):
+            got = f"{source.waveform.shape} samples at {source.sample_rate_hz} Hz"
+            raise AudioError(f"a clip of {seconds:g} s at {rate} Hz", got, "load it with these values")
+        return source
+
+    def _see(self, photo: Image.Image) -> torch.Tensor:
+        """PIL image to (1, 3, H, H) RGB in [0, 1]."""
+        if photo.width != photo.height:
+            got = f"{photo.width} x {photo.height} px"
+            raise ImageError("a square crop of one face", got, "crop the face to a square first")
+        return to_tensor(photo)[None].to(self.device)
+
+    def _draw(self, features: torch.Tensor, warnings: list[list[str]], batch_size: int) -> Speech2FaceOutput:
+        images = []
+        for part in features.split(batch_size):
+            images += [to_pil(image) for image in self.decoder(part).image]
+        return Speech2FaceOutput(images, features.cpu(), warnings)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    expected = "a device of this machine"
+    fix = "use cpu, or install a torch build for your accelerator"
+    try:
+        target = torch.device(device or "cpu")
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "an unknown one"
+        raise UsageError(expected, f"{device!r} ({reason})", fix) from error
+    if target.type == "meta":
+        raise UsageError(expected, f"{device!r}", fix)
+    return target

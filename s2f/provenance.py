@@ -1,0 +1,92 @@
+"""What a generated PNG says about itself, and writing it so that no half file is ever left."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from s2f import __version__
+from s2f.errors import OutputError
+
+NOTE = "An average-looking guess made from a voice by a machine; not a likeness of the speaker."
+HASH_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a generated image comes from.
+
+    Attributes:
+        checkpoint: name or folder name of the checkpoint.
+        checkpoint_sha256: see `weights_sha256`.
+        seed: seed of the run, if it had one.
+    """
+
+    checkpoint: str
+    checkpoint_sha256: str
+    seed: int | None = None
+
+    def text(self) -> dict[str, str]:
+        """Return the PNG text chunks, keyword to text."""
+        chunks = {
+            "ai_generated": "true",
+            "software": f"s2f {__version__}",
+            "checkpoint": self.checkpoint,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "note": NOTE,
+        }
+        if self.seed is not None:
+            chunks["seed"] = str(self.seed)
+        return chunks
+
+
+def weights_sha256(folder: str | Path) -> str:
+    """Hash all weights of a checkpoint.
+
+    Args:
+        folder: checkpoint folder.
+
+    Returns:
+        First 16 hexadecimal digits of the SHA-256 over its `*.safetensors` files in order of their relative paths.
+    """
+    digest = hashlib.sha256()
+    folder = Path(folder)
+    for path in sorted(folder.rglob("*.safetensors"), key=lambda found: found.relative_to(folder).as_posix()):
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:HASH_DIGITS]
+
+
+def save_png(image: Image.Image, path: str | Path, provenance: Provenance) -> None:
+    """Write a PNG with its provenance as text; the file appears complete or not at all.
+
+    Args:
+        image: picture to write.
+        path: file name ending in .png; its folder is made if it does not exist.
+        provenance: what the text says.
+
+    Raises:
+        OutputError: not a .png name, or a place that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise OutputError("a file name ending in .png", str(path), "only PNG files carry the provenance text")
+    info = PngInfo()
+    for keyword, text in provenance.text().items():
+        info.add_itxt(keyword, text) if not text.isascii() else info.add_text(keyword, text)
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            image.save(half, format="PNG", pnginfo=info)
+            os.replace(half, path)
+        finally:
+            half.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        fix = "choose a folder you may write to"
+        raise OutputError("a place for the image that can be written", f"{path} ({reason})", fix) from error
