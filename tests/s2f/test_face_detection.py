@@ -1,0 +1,106 @@
+"""dlib's detector on a drawn face, and what is said where it is not installed."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from s2f import face_detection
+from s2f.errors import AssetMissing, ImageError
+from s2f.face_detection import FaceDetector
+
+
+def drawn_face(size_px=200):
+    """A frontal face from ellipses; nobody's likeness."""
+    image = Image.new("RGB", (200, 200), (120, 130, 150))
+    draw = ImageDraw.Draw(image)
+
+    def ellipse(x, y, width, height, colour):
+        draw.ellipse([x - width, y - height, x + width, y + height], fill=colour)
+
+    ellipse(100, 95, 62, 78, (60, 40, 30))
+    ellipse(100, 108, 52, 68, (224, 180, 150))
+    for x in (78, 122):
+        ellipse(x, 98, 12, 6, (250, 250, 250))
+        ellipse(x, 98, 5.5, 5.5, (50, 35, 25))
+        draw.line([(x - 14, 84), (x, 79), (x + 14, 84)], fill=(60, 40, 30), width=5)
+    draw.polygon([(100, 95), (90, 128), (110, 128)], fill=(205, 155, 128))
+    ellipse(94, 129, 4, 3, (130, 80, 65))
+    ellipse(106, 129, 4, 3, (130, 80, 65))
+    ellipse(100, 150, 22, 7, (180, 80, 80))
+    draw.line([(78, 150), (122, 150)], fill=(110, 40, 45), width=2)
+    return image.filter(ImageFilter.GaussianBlur(1.5)).resize((size_px, size_px), Image.Resampling.LANCZOS)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    pytest.importorskip("dlib")
+    if face_detection.packaged_model("") is None:
+        pytest.skip("face_recognition_models is not installed")
+    return FaceDetector()
+
+
+def test_drawn_face_is_found_where_it_is(detector):
+    picture = Image.new("RGB", (420, 300), (90, 90, 90))
+    picture.paste(drawn_face(), (180, 60))
+    (box,) = detector.detect(np.asarray(picture))
+    assert 200 < box.left < 260
+    assert 300 < box.right < 360  # the drawn head spans x 228 to 332, y 108 to 236
+    assert 90 < box.top < 150
+    assert 190 < box.bottom < 250
+    assert 0.5 < box.confidence < 2
+
+
+def test_two_faces_most_confident_first(detector):
+    picture = Image.new("RGB", (460, 240), (90, 90, 90))
+    picture.paste(drawn_face(), (10, 20))
+    picture.paste(drawn_face(160), (270, 40))
+    boxes = detector.detect(np.asarray(picture))
+    assert len(boxes) == 2
+    assert boxes[0].confidence >= boxes[1].confidence
+    assert sorted(box.left < 230 for box in boxes) == [False, True]
+
+
+def test_no_face(detector):
+    assert detector.detect(np.full((120, 120, 3), 128, np.uint8)) == []
+
+
+def test_wrong_images_are_refused(detector):
+    for image in (np.zeros((9, 9, 3)), np.zeros((9, 9), np.uint8), np.zeros((3, 9, 9), np.uint8), "face.png"):
+        with pytest.raises(ImageError, match="expected a uint8 RGB image"):
+            detector.detect(image)
+
+
+def test_without_dlib_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    (tmp_path / "model.dat").touch()
+    with pytest.raises(AssetMissing, match=r"s2f\[dlib\]"):
+        FaceDetector(tmp_path / "model.dat")
+
+
+def test_without_the_model_package_the_extra_is_named(monkeypatch):
+    monkeypatch.delenv(face_detection.DETECTOR_VARIABLE, raising=False)
+    monkeypatch.setattr(face_detection, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"no package face_recognition_models; install the extra s2f\[dlib\]"):
+        FaceDetector()
+
+
+def test_the_variable_names_the_file(monkeypatch, tmp_path):
+    path = tmp_path / "mine.dat"
+    monkeypatch.setenv(face_detection.DETECTOR_VARIABLE, str(path))
+    with pytest.raises(AssetMissing, match=r"no file at .*mine\.dat"):
+        face_detection.detector_path()
+    path.touch()
+    assert face_detection.detector_path() == path
+
+
+def test_a_file_that_is_no_model(tmp_path):
+    pytest.importorskip("dlib")
+    (tmp_path / "model.dat").write_bytes(b"no model")
+    with pytest.raises(AssetMissing, match="which dlib cannot read"):
+        FaceDetector(tmp_path / "model.dat")
+
+
+def test_the_model_package_is_never_imported(detector):
+    assert "face_recognition_models" not in sys.modules
