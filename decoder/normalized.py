@@ -209,7 +209,7 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
         self.mean_landmarks.copy_(mean_landmarks)
         if mean_picture is not None:
             self.mean_picture.copy_(mean_picture)
-            self.to_rgb.weight.mul_(0.01)
-            self.to_rgb.bias.zero_()
+            for parameter in self.to_rgb.parameters():
+                parameter.mul_(0.01)
         if basis is not None:
             self.basis.copy_(basis)

@@ -74,7 +74,8 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
         self.front_end = ComplexSpectrogram(window_samples, hop_samples, fft_size, power, target_rms)
         sizes = [2, *channels]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(sizes[i], sizes[i + 1], KERNEL, stride=tuple(strides[i])) for i in range(len(channels))
+            nn.Conv2d(sizes[i], sizes[i + 1], KERNEL, stride=(strides[i][0], strides[i][1]))
+            for i in range(len(channels))
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in channels)
         self.pool = nn.MaxPool2d((2, 1))

@@ -31,17 +31,19 @@ from s2f.training.arguments import TrainingArguments
 
 
 class Task(Protocol):
-    """What the loop trains.
+    """What the loop trains."""
 
-    Attributes:
-        module: `module(batch)` returns unweighted loss terms by name; its parameters are optimised.
-        dataset: map-style, indexed by (epoch, item), so that an item's randomness depends on nothing else.
-        split_hash: hash of the people trained on, written to the log.
-    """
+    @property
+    def module(self) -> nn.Module:
+        """`module(batch)` returns unweighted loss terms by name; its parameters are optimised."""
 
-    module: nn.Module
-    dataset: Dataset
-    split_hash: str
+    @property
+    def dataset(self) -> Dataset:
+        """Map-style, indexed by (epoch, item), so that an item's randomness depends on nothing else."""
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the people trained on, written to the log."""
 
     def to(self, device: torch.device) -> None:
         """Move what is not part of `module` (frozen networks, targets) to the device."""

@@ -163,7 +163,7 @@ class Speech2FaceModule(nn.Module):
     ) -> None:
         super().__init__()
         self.voice_encoder = voice_encoder
-        self.frozen = {"face_encoder": face_encoder, "decoder": decoder}  # a plain dict: neither trained nor stored
+        self.frozen = (face_encoder, decoder)  # a plain tuple: neither trained nor stored with the voice encoder
         self.arguments = arguments
         self.targets = torch.empty(0)
 
@@ -177,8 +177,10 @@ class Speech2FaceModule(nn.Module):
 
     def terms(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eq. 1's unweighted terms for (B, D) features."""
-        first_layer, logits = self.frozen["decoder"].first_layer, self.frozen["face_encoder"].logits
-        return speech2face_terms(predicted, target, first_layer, logits, self.arguments.temperature)
+        face_encoder, decoder = self.frozen
+        return speech2face_terms(
+            predicted, target, decoder.first_layer, face_encoder.logits, self.arguments.temperature
+        )
 
 
 class Speech2FaceTask:

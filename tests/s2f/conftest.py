@@ -8,6 +8,7 @@ import soundfile
 import torch
 
 import s2f
+from tests.s2f.tiny_data import write_dataset
 
 FEATURE_SIZE = 16
 IMAGE_SIZE_PX = 32
@@ -49,3 +50,9 @@ def write_clip(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory) -> Path:
+    """A dataset folder of nine people made of random pictures and tones."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "tiny")

@@ -63,7 +63,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def same_weights(a: Path, b: Path) -> bool:
-    first, second = load_file(a / "diffusion_pytorch_model.safetensors"), None
+    first = load_file(a / "diffusion_pytorch_model.safetensors")
     second = load_file(b / "diffusion_pytorch_model.safetensors")
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
@@ -109,7 +109,7 @@ def test_same_seed_same_losses_and_another_seed_others(chain, tmp_path, stage):
 
 @pytest.mark.parametrize("stage", EXPORTS)
 def test_resume_equals_uninterrupted(chain, tmp_path, stage):
-    """Interrupted after step 3, one past the checkpoint: the resumed run repeats step 3 and ends with the same weights."""
+    """Interrupted one step past a checkpoint: the resumed run repeats that step and ends with the same weights."""
     root, train = chain
     folder = tmp_path / "run"
     assert train(stage, folder) == 0

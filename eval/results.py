@@ -1,0 +1,66 @@
+"""What every evaluation returns: rows with value, interval, chance and n, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        metric: name of the measure.
+        direction: v2f (voice to face), f2f (face to face) or a data split's own pictures.
+        group: U for everybody, or the group's value.
+        value: the figure.
+        ci_low: lower limit of its interval.
+        ci_high: upper limit.
+        ci_method: how the interval was made.
+        chance: value that guessing reaches, None where there is none.
+        n: number of independent items.
+        params: what else defines the figure.
+    """
+
+    metric: str
+    direction: str
+    group: str
+    value: float
+    ci_low: float
+    ci_high: float
+    ci_method: str
+    chance: float | None
+    n: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows with the protocol and the people they belong to."""
+
+    protocol: str
+    split_hash: str
+    rows: Sequence[Row]
+
+    def json(self) -> str:
+        """One JSON object."""
+        content = {"protocol": self.protocol, "split_hash": self.split_hash, "rows": [asdict(row) for row in self.rows]}
+        return json.dumps(content)
+
+    def table(self) -> str:
+        """Text table for people."""
+        head = ("metric", "direction", "group", "value", "interval", "chance", "n", "parameters")
+        lines = [head, *(_cells(row) for row in self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        return "\n".join([f"protocol {self.protocol}, split {self.split_hash[:12]}", *(line.rstrip() for line in text)])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    chance = "" if row.chance is None else f"{row.chance:.3f}"
+    params = ", ".join(f"{name}={value}" for name, value in row.params.items())
+    interval = f"{row.ci_low:.3f}..{row.ci_high:.3f}"
+    return (row.metric, row.direction, row.group, f"{row.value:.3f}", interval, chance, str(row.n), params)

@@ -1,0 +1,71 @@
+"""The dataset folder's contract."""
+
+import hashlib
+
+import pytest
+
+from s2f.datasets import DatasetFolder, by_identity, split_hash
+from s2f.errors import DatasetError
+from tests.s2f.tiny_data import write_csv
+
+
+def test_reads_splits_and_landmarks(tiny_dataset):
+    data = DatasetFolder(tiny_dataset)
+    assert data.identities("train") == [f"id{k}" for k in range(6)]
+    assert data.identities("val", "test") == ["id6", "id7", "id8"]
+    assert {row["identity"] for row in data.voices("val")} == {"id6", "id7"}
+    assert len(data.faces("train")) == 12
+    assert set(data.canonical_faces("train")) == set(data.identities("train"))
+    points = data.landmarks()["faces/id0_canonical.png"]
+    assert points.shape == (68, 2)
+    text = (tiny_dataset / "landmarks.csv").read_text().splitlines()[1].split(",")
+    assert points[3].tolist() == pytest.approx([float(text[7]), float(text[8])])
+    assert data.path(data.faces("train")[0]).is_file()
+
+
+def test_split_hash_is_of_the_sorted_lines_and_ignores_their_order(tiny_dataset):
+    people = [{"identity": "b", "split": "val"}, {"identity": "a", "split": "train"}]
+    expected = hashlib.sha256(b"a,train\nb,val").hexdigest()
+    assert split_hash(people) == split_hash(people[::-1]) == expected
+    assert DatasetFolder(tiny_dataset).split_hash != expected
+
+
+def test_unknown_columns_are_kept_and_split_is_optional(tmp_path):
+    write_csv(tmp_path / "people.csv", [{"identity": "a", "hair": "red"}])
+    data = DatasetFolder(tmp_path)
+    assert data.people["a"]["hair"] == "red"
+    assert data.identities("train") == []
+
+
+@pytest.mark.parametrize(
+    ("people", "message"),
+    [
+        ([{"identity": "a", "split": "dev"}], "a split of train, val, test"),
+        ([{"identity": "a"}, {"identity": "a"}], "a twice"),
+        ([{"name": "a"}], "none named identity"),
+    ],
+)
+def test_bad_people(tmp_path, people, message):
+    write_csv(tmp_path / "people.csv", people)
+    with pytest.raises(DatasetError, match=message):
+        DatasetFolder(tmp_path)
+
+
+def test_missing_files_and_empty_splits(tmp_path):
+    with pytest.raises(DatasetError, match=r"people\.csv.*s2f simulate"):
+        DatasetFolder(tmp_path)
+    write_csv(tmp_path / "people.csv", [{"identity": "a", "split": "train"}])
+    data = DatasetFolder(tmp_path)
+    with pytest.raises(DatasetError, match=r"voices\.csv"):
+        data.voices("train")
+    write_csv(tmp_path / "voices.csv", [{"identity": "z", "path": "z.wav"}])
+    with pytest.raises(DatasetError, match=r"rows of voices\.csv for split train, got none"):
+        data.voices("train")
+    write_csv(tmp_path / "faces.csv", [{"identity": "a", "path": "a.png", "view": "wild"}])
+    with pytest.raises(DatasetError, match="none for 1 of them, first a"):
+        data.canonical_faces("train")
+
+
+def test_by_identity_keeps_order():
+    rows = [{"identity": "b", "path": "1"}, {"identity": "a", "path": "2"}, {"identity": "b", "path": "3"}]
+    assert [row["path"] for row in by_identity(rows)["b"]] == ["1", "3"]

@@ -1,0 +1,130 @@
+"""Parts of training that can be checked by hand: data order, schedules, pairing, clips, masks."""
+
+import numpy as np
+import pytest
+import torch
+
+from s2f.errors import DatasetError, RecipeError
+from s2f.features import identity_means
+from s2f.training.arguments import TrainingArguments, build_network
+from s2f.training.decoder import head_mask
+from s2f.training.loop import StepSampler, build_optimizer, learning_rate
+from s2f.training.speech2face import Speech2FaceArguments, VoiceClips, pair_targets
+
+
+def arguments(**changes):
+    return TrainingArguments(data="d", output_dir="o", **changes)
+
+
+def test_sampler_sees_every_item_once_an_epoch():
+    batches = list(StepSampler(items=10, batch_size=4, seed=0, start=0, stop=5, rank=0, processes=1))
+    flat = [pair for batch in batches for pair in batch]
+    assert sorted(item for epoch, item in flat if epoch == 0) == list(range(10))
+    assert sorted(item for epoch, item in flat if epoch == 1) == list(range(10))
+    assert [i for e, i in flat if e == 0] != [i for e, i in flat if e == 1]
+
+
+def test_sampler_resumes_and_shards_the_same_order():
+    def batches(**changes):
+        settings = {"items": 11, "batch_size": 4, "seed": 5, "start": 0, "stop": 6, "rank": 0, "processes": 1}
+        return list(StepSampler(**(settings | changes)))
+
+    whole = batches()
+    assert batches(start=4) == whole[4:]
+    assert batches(seed=6) != whole
+    two = [batches(batch_size=2, rank=rank, processes=2) for rank in (0, 1)]
+    assert [a + b for a, b in zip(*two, strict=True)] == whole
+
+
+def test_learning_rate_schedules_by_hand():
+    paper = arguments(lr_scheduler="exponential", lr_decay=0.95, lr_decay_steps=10000)
+    assert learning_rate(9999, 10**6, paper) == pytest.approx(1e-3)
+    assert learning_rate(10000, 10**6, paper) == pytest.approx(0.95e-3)
+    assert learning_rate(25000, 10**6, paper) == pytest.approx(0.95**2 * 1e-3)
+    cosine = arguments(lr_scheduler="cosine", lr_warmup_steps=10)
+    assert learning_rate(0, 110, cosine) == pytest.approx(1e-3 / 11)
+    assert learning_rate(10, 110, cosine) == pytest.approx(1e-3)
+    assert learning_rate(60, 110, cosine) == pytest.approx(0.5e-3)
+    assert learning_rate(110, 110, cosine) == pytest.approx(0)
+    assert learning_rate(77, 110, arguments()) == 1e-3
+
+
+def test_optimizer_takes_the_papers_numbers_and_only_trainable_parameters():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    module[0].requires_grad_(False)
+    adam = build_optimizer(module, arguments(adam_beta1=0.5, adam_epsilon=1e-4))
+    assert type(adam) is torch.optim.Adam
+    assert adam.param_groups[0]["betas"] == (0.5, 0.999)
+    assert adam.param_groups[0]["eps"] == 1e-4
+    assert len(adam.param_groups[0]["params"]) == 2
+    with pytest.raises(RecipeError, match="weight_decay 0 with adam"):
+        build_optimizer(module, arguments(weight_decay=0.1))
+
+
+def test_unknown_network_options_name_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean out_features"):
+        build_network(torch.nn.Linear, {"in_features": 2, "out_feature": 3})
+
+
+def rows(*pairs):
+    return [{"identity": identity, "path": f"{k}", "video": video} for k, (identity, video) in enumerate(pairs)]
+
+
+def test_pairing_prefers_the_same_video():
+    faces = rows(("a", "v1"), ("a", "v2"), ("b", ""))
+    voices = rows(("a", "v2"), ("a", "v9"), ("b", ""))
+    features = torch.eye(3)
+    paired = pair_targets(voices, faces, features, "face")
+    assert paired.candidates == [[1], [0, 1], [2]]
+    assert paired.features is features
+    means = pair_targets(voices, faces, features, "identity_mean")
+    assert means.candidates == [[0], [0], [1]]
+    torch.testing.assert_close(means.features[0], torch.tensor([0.5**0.5, 0.5**0.5, 0.0]))
+    with pytest.raises(DatasetError, match="none for c"):
+        pair_targets(rows(("c", "")), faces, features, "face")
+
+
+def test_identity_means_average_directions_at_the_mean_length():
+    features = torch.tensor([[4.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    means = identity_means(features, [[0, 1], [2]])
+    torch.testing.assert_close(means[0], torch.tensor([3.0, 3.0]) / 2**0.5)
+    torch.testing.assert_close(means[1], features[2])
+
+
+def clips(tiny_dataset, **changes):
+    settings = Speech2FaceArguments(data="", output_dir="", face_encoder="", decoder="", seconds=3.0, **changes)
+    return VoiceClips([tiny_dataset / "id0.wav", tiny_dataset / "id1.wav"], [[0], [1, 2, 3]], settings, 16000)
+
+
+def test_clips_depend_on_seed_epoch_and_item_alone(tiny_dataset):
+    data = clips(tiny_dataset, crop="random")
+    first = data[0, 1]
+    assert first["waveform"].shape == (48000,)
+    again = clips(tiny_dataset, crop="random", cached_clips=2)[0, 1]
+    assert torch.equal(first["waveform"], again["waveform"])
+    assert first["target"] == again["target"]
+    assert not torch.equal(first["waveform"], data[1, 1]["waveform"])
+    assert {data[epoch, 1]["target"] for epoch in range(20)} == {1, 2, 3}
+    other = clips(tiny_dataset, crop="random", seed=1)
+    assert not torch.equal(first["waveform"], other[0, 1]["waveform"])
+
+
+def test_leading_clips_are_the_beginning(tiny_dataset):
+    import soundfile
+
+    samples, _ = soundfile.read(tiny_dataset / "id0.wav", dtype="float32")
+    np.testing.assert_array_equal(clips(tiny_dataset)[0, 0]["waveform"].numpy(), samples[:48000])
+    np.testing.assert_array_equal(clips(tiny_dataset)[7, 0]["waveform"].numpy(), samples[:48000])
+
+
+def test_head_mask_is_one_inside_and_background_outside():
+    points = torch.zeros(68, 2)
+    points[:, 0] = 112.0
+    points[0, 0], points[16, 0] = 70.0, 154.0
+    points[17:27, 1], points[8, 1] = 90.0, 170.0
+    mask = head_mask(points, 224, 0.3)
+    assert mask.shape == (1, 224, 224)
+    assert mask[0, 110, 112] > 0.99
+    assert mask[0, 5, 5] == pytest.approx(0.3, abs=1e-3)
+    assert mask[0, 220, 20] == pytest.approx(0.3, abs=1e-3)
+    torch.testing.assert_close(head_mask(points, 224, 1.0), torch.ones(1, 224, 224))
