@@ -6,7 +6,7 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from s2f import __version__
-from s2f.simulate.faces import Person, sample_person
+from s2f.simulate.faces import Person
 from s2f.simulate.makehuman import load_head
 from s2f.simulate.mesh import HeadRig
+from s2f.simulate.sampling import sample_person
 from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild
 from s2f.simulate.voices import Recording, read_voices
 
@@ -80,13 +81,7 @@ def simulate(config: SimulateConfig) -> Path:
     _claim_folder(out, config, recordings)
     people = deal_identities(recordings, config.identities, config.seed)
     tasks = [(config, k, gender) for k, (_, gender, _) in enumerate(people)]
-    drawn = []
-    bar = tqdm(total=len(tasks), desc="faces", unit="person")
-    with multiprocessing.get_context("spawn").Pool(config.workers, _start_worker, (config,)) as pool:
-        for result in pool.imap(_draw_identity, tasks, chunksize=4):
-            drawn.append(result)
-            bar.update()
-    bar.close()
+    drawn = list(tqdm(_draw_all(config, tasks), total=len(tasks), desc="faces", unit="person"))
     _write_tables(out, config, recordings, people, drawn)
     return out
 
@@ -198,6 +193,16 @@ _rig: HeadRig | None = None
 def _start_worker(config: SimulateConfig) -> None:
     global _rig
     _rig = HeadRig(load_head(config.makehuman, config.makehuman_assets, _cache(config)))
+
+
+def _draw_all(config: SimulateConfig, tasks: list[tuple]) -> Iterator[tuple[dict, np.ndarray]]:
+    """Draw every identity in order, in this process or in a pool of fresh ones."""
+    if config.workers == 1:
+        _start_worker(config)
+        yield from map(_draw_identity, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(config.workers, _start_worker, (config,)) as pool:
+        yield from pool.imap(_draw_identity, tasks, chunksize=4)
 
 
 def _draw_identity(task: tuple[SimulateConfig, int, str]) -> tuple[dict, np.ndarray]:

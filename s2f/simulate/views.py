@@ -7,8 +7,8 @@ from PIL import Image
 from scipy import ndimage
 
 from s2f.simulate.faces import Person
+from s2f.simulate.look import look_of
 from s2f.simulate.mesh import HeadRig, Mesh
-from s2f.simulate.paint import look_of
 from s2f.simulate.renderer import View, project, render, turn
 
 

@@ -45,8 +45,8 @@ def write_makehuman(root: Path) -> Path:
     data = root / "makehuman" / "data"
     parts = {
         "body": ball((0, 7.2, 0.5), (0.8, 1.15, 1.05), 4),
-        "helper-l-eye": ball((0.30777, 7.284, 1.26), (0.147,) * 3, 2),
-        "helper-r-eye": ball((-0.30777, 7.284, 1.26), (0.147,) * 3, 2),
+        "helper-l-eye": ball((0.30777, 7.284, 1.40), (0.147,) * 3, 2),
+        "helper-r-eye": ball((-0.30777, 7.284, 1.40), (0.147,) * 3, 2),
     }
     lines, faces, start = ["vt 0 0"], [], 1
     for name, (points, quads) in parts.items():
@@ -216,7 +216,7 @@ def test_target_file(tmp_path):
     assert index.tolist() == [88, 5]
     assert delta.tolist() == [[0, 0, 0.006], [-1, 0.5, 2]]
     path.write_text("88 0 0\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="Expected lines .*; got .*; fetch"):
+    with pytest.raises(ValueError, match=r"Expected lines .*; got .*; fetch"):
         read_target(path)
 
 
