@@ -89,18 +89,19 @@ def load_network(cls: type[Network], folder: str | Path) -> Network:
             superfluous, of another shape or not finite. The message names them.
     """
     import torch
+    from accelerate import init_empty_weights
     from safetensors import SafetensorError, safe_open
 
     folder = Path(folder)
     weights = _weights_file(folder)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
         model = _build(cls, folder)
     expected = model.state_dict()
     try:
         with safe_open(weights, framework="pt") as stored:
             shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
             _compare(weights, {name: tuple(tensor.shape) for name, tensor in expected.items()}, shapes)
-            state = {name: stored.get_tensor(name) for name in shapes}
+            state = {name: stored.get_tensor(name).to(expected[name].dtype, copy=True) for name in shapes}
     except (SafetensorError, OSError) as error:
         got = f"{weights}, truncated or damaged ({error})"
         raise CheckpointError("a complete safetensors file", got, "copy the checkpoint again") from error
@@ -108,7 +109,7 @@ def load_network(cls: type[Network], folder: str | Path) -> Network:
     if broken:
         got = f"NaN or infinite values in {_named(broken)} of {weights}"
         raise CheckpointError("finite weights", got, "take an earlier checkpoint; that training run diverged")
-    model.load_state_dict(state, strict=True)
+    model.load_state_dict(state, strict=True, assign=True)
     return model.eval()
 
 

@@ -49,6 +49,7 @@ def test_loaded_network_equals_the_saved_one(folder, tiny_pipeline):
     assert network.state_dict().keys() == saved.keys()
     assert all(torch.equal(tensor, saved[name]) for name, tensor in network.state_dict().items())
     assert not network.training
+    assert all(parameter.requires_grad and parameter.device.type == "cpu" for parameter in network.parameters())
     assert dict(network.config).items() >= {"feature_size": 16, "image_size_px": 32}.items()
 
 
@@ -65,6 +66,21 @@ def test_loading_leaves_the_random_numbers_alone(folder):
     torch.manual_seed(3)
     load_network(s2f.NormalizedFaceDecoder, folder)
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_half_precision_weights_become_the_networks_own_type(folder, tiny_pipeline):
+    change_weights(folder, lambda state: state.update({"first.bias": state["first.bias"].half()}))
+    bias = load_network(s2f.NormalizedFaceDecoder, folder).first.bias
+    assert bias.dtype == torch.float32
+    assert torch.equal(bias, tiny_pipeline.decoder.first.bias.half().float())
+
+
+def test_overwriting_the_file_later_does_not_change_the_network(folder, tiny_pipeline):
+    network = load_network(s2f.NormalizedFaceDecoder, folder)
+    size = weights_of(folder).stat().st_size
+    with weights_of(folder).open("r+b") as stream:
+        stream.write(bytes(size))
+    assert torch.equal(network.first.weight, tiny_pipeline.decoder.first.weight)
 
 
 def test_missing_tensor_is_named(folder):
