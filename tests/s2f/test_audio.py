@@ -254,6 +254,7 @@ BAD = {
     "zero bytes": (b"", AudioError, "zero bytes"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(500), AudioError, "is not audio or is damaged"),
     "playlist": (b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.wav\n", AudioError, "is not audio"),
+    "list of files": (f"ffconcat version 1.0\nfile {__file__}\n".encode(), AudioError, "is not audio"),
     "only a header": (encoded(np.zeros(0), RATE, "WAV"), AudioTooShort, "0.00 s"),
     "0.2 s": (encoded(tone(0.2), RATE, "WAV"), AudioTooShort, "a clip of at least 0.5 s, got 0.20 s"),
     "digital silence": (encoded(np.zeros(RATE), RATE, "WAV"), SilentAudio, "got silence"),
