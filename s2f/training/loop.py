@@ -168,7 +168,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
             _log(state, {"event": "train"} | row)
         if state.step % arguments.validation_steps == 0 or last:
             _validate(state, task)
-        if state.step % arguments.checkpointing_steps == 0 or last:
+        if state.step % arguments.checkpointing_steps == 0:
             _save(state)
     progress.close()
     accelerator.wait_for_everyone()

@@ -268,8 +268,7 @@ def test_help_and_version(run):
 
 def test_cold_start_of_the_package_and_of_help_needs_no_torch():
     probe = (
-        "import sys, s2f; from s2f.cli import main; main(['--help'])
-"
+        "import sys, s2f; from s2f.cli import main; main(['--help'])\n"
         "sys.exit(bool({'torch', 's2f.simulate.population'} & {*sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)
