@@ -127,7 +127,7 @@ class Speech2FacePipeline(DiffusionPipeline):
         minimum = self.voice_encoder.min_seconds
         if not sources or not minimum <= seconds < float("inf") or batch_size < 1:
             got = f"{len(sources)} clips, seconds={seconds:g}, batch_size={batch_size}"
-            expected = f"at least one clip, seconds of at least {minimum:.2f} and a batch_size of at least 1"
+            expected = f"at least one clip, seconds of at least {minimum:.3f} and a batch_size of at least 1"
             raise UsageError(expected, got, "short clips need no smaller value: they are repeated")
         heard = [self._hear(source, seconds) for source in sources]
         features = []

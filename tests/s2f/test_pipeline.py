@@ -83,7 +83,7 @@ def test_seconds_change_what_is_heard(tiny_pipeline):
 def test_unusable_arguments(tiny_pipeline, arguments):
     minimum = tiny_pipeline.voice_encoder.min_seconds
     with pytest.raises(
-        UsageError, match=rf"seconds of at least {minimum:.2f} and a batch_size of at least 1, got 1 clip"
+        UsageError, match=rf"seconds of at least {minimum:.3f} and a batch_size of at least 1, got 1 clip"
     ):
         tiny_pipeline(voice(100), **arguments)
 
