@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 voices=$1 makehuman=$2 assets=$3 out=${4:-runs/starter}
 
 s2f simulate "$out/data" --voices "$voices" --makehuman "$makehuman" --makehuman_assets "$assets" \
-  --identities 1500 --views 4 --view_size_px 112 --seed 0
+  --identities 1500 --views 4 --seed 0
 
 train() { # stage, exported folder, further flags
   local stage=$1 exported=$2

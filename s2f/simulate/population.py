@@ -23,7 +23,6 @@ from s2f.simulate.views import canonical_landmarks, render_canonical, render_wil
 from s2f.simulate.voices import Recording, read_voices
 
 VALIDATION_SHARE = 0.1
-WILD_SIZE_PX = 112
 STATEMENT = (
     "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. The ethnicity column "
     "names the largest of MakeHuman's three coarse poles and is not a human category. Only gender is taken from the "
@@ -44,7 +43,8 @@ class SimulateConfig:
         identities: number of persons.
         views: wild pictures per person.
         seed: seed of everything random.
-        view_size_px: side of the canonical pictures.
+        canonical_size_px: side of the canonical pictures, and the scale of landmarks.csv.
+        wild_size_px: side of the wild pictures.
         workers: processes that draw.
         cache: folder for condensed MakeHuman arrays; None for ~/.cache/s2f.
     """
@@ -56,7 +56,8 @@ class SimulateConfig:
     identities: int = 251
     views: int = 4
     seed: int = 0
-    view_size_px: int = 224
+    canonical_size_px: int = 224
+    wild_size_px: int = 112
     workers: int = 2
     cache: str | None = None
 
@@ -87,7 +88,8 @@ def simulate(config: SimulateConfig) -> Path:
 
 
 def _check_numbers(config: SimulateConfig) -> None:
-    lowest = {"identities": 1, "views": 0, "seed": 0, "view_size_px": 32, "workers": 1}
+    lowest = {"identities": 1, "views": 0, "seed": 0, "workers": 1}
+    lowest |= {"canonical_size_px": 32, "wild_size_px": 32}
     for name, least in lowest.items():
         if getattr(config, name) < least:
             raise ValueError(f"Expected {name} of at least {least}; got {getattr(config, name)}; raise it.")
@@ -99,7 +101,8 @@ def _cache(config: SimulateConfig) -> Path:
 
 def _claim_folder(out: Path, config: SimulateConfig, recordings: list[Recording]) -> None:
     """Store what decides the pictures and splits, or compare it with what an earlier run stored."""
-    settings = {k: v for k, v in asdict(config).items() if k in ("identities", "views", "seed", "view_size_px")}
+    deciding = ("identities", "views", "seed", "canonical_size_px", "wild_size_px")
+    settings = {name: value for name, value in asdict(config).items() if name in deciding}
     settings["hair_meshes"] = config.makehuman_assets is not None
     names = "\n".join(f"{r.speaker},{r.gender},{r.split},{r.path}" for r in recordings)
     settings |= {"version": __version__, "voices_hash": hashlib.sha256(names.encode()).hexdigest()}
@@ -212,14 +215,14 @@ def _draw_identity(task: tuple[SimulateConfig, int, str]) -> tuple[dict, np.ndar
     out, name = Path(config.out), identity_name(number)
     person = person_of(config.seed, number, gender, bool(_rig.model.hair))
     picture = out / "canonical" / f"{name}.png"
-    landmarks = canonical_landmarks(_rig, person, config.view_size_px)
+    landmarks = canonical_landmarks(_rig, person, config.canonical_size_px)
     if not picture.is_file():
-        _save_image(picture, render_canonical(_rig, person, config.view_size_px)[0])
+        _save_image(picture, render_canonical(_rig, person, config.canonical_size_px)[0])
     for view in range(config.views):
         picture = out / "wild" / name / f"{view}.jpg"
         if not picture.is_file():
             rng = np.random.default_rng([config.seed, _WILD_STREAM, number, gender == "m", view])
-            _save_image(picture, render_wild(_rig, person, rng, WILD_SIZE_PX))
+            _save_image(picture, render_wild(_rig, person, rng, config.wild_size_px))
     return person.truth(), landmarks
 
 

@@ -25,9 +25,10 @@ from decoder.normalized import NormalizedFaceDecoder
 from decoder.warp import warp_image
 from encoders.face.base import FaceEncoder
 from s2f.datasets import DatasetFolder, by_identity
+from s2f.errors import DatasetError
 from s2f.features import face_features, identity_means, load_face_encoder
 from s2f.files import whole_folder
-from s2f.images import grid, load_batch, resize, to_bytes
+from s2f.images import grid, load_batch, to_bytes
 from s2f.losses import feature_cosine, gradient_l1, landmark_mse, texture_l1
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.loop import start, train
@@ -65,7 +66,7 @@ class Faces(Dataset):
         landmarks = data.landmarks()
         self.landmarks = torch.stack([torch.from_numpy(landmarks[canonical[i]["path"]]) for i in self.identities])
         paths = [data.path(canonical[identity]) for identity in self.identities]
-        self.images = load_batch(paths, partial(resize, size_px=size_px), "canonical")
+        self.images = load_batch(paths, partial(require_size, size_px=size_px), "canonical")
         rows = data.faces(split)
         groups = by_identity({**row, "number": str(number)} for number, row in enumerate(rows))
         self.views = [[int(row["number"]) for row in groups[identity]] for identity in self.identities]
@@ -94,6 +95,18 @@ class Faces(Dataset):
             noise = torch.from_numpy(random.standard_normal(feature.shape)).float()
             feature = feature + self.feature_noise * feature.square().mean().sqrt() * noise
         return {"feature": feature, "texture": self.textures[item], "landmarks": self.landmarks[item]}
+
+
+def require_size(image: Tensor, size_px: int) -> Tensor:
+    """Return (1, 3, P, P) images as they are.
+
+    Raises:
+        DatasetError: P is not `size_px`; landmarks.csv would be at another scale.
+    """
+    if tuple(image.shape[2:]) != (size_px, size_px):
+        got = f"{image.shape[3]} x {image.shape[2]} px"
+        raise DatasetError(f"canonical faces of {size_px} x {size_px} px", got, "render or align them at that size")
+    return image
 
 
 def head_mask(landmarks: Tensor, size_px: int, background: float) -> Tensor:

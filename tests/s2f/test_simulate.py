@@ -94,7 +94,7 @@ def config(tmp_path_factory) -> SimulateConfig:
         makehuman=str(write_makehuman(root / "checkout")),
         identities=6,
         views=1,
-        view_size_px=64,
+        canonical_size_px=64,
         workers=1,
         cache=str(root / "cache"),
     )

@@ -178,7 +178,7 @@ def test_two_processes_agree_with_the_sampler(chain, tiny_dataset, tmp_path):
     """Two gloo processes train together and write one log."""
     root, _ = chain
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631"),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
         *(str(CHECKOUT / "train_face.py"), "--config", f"{root}/face.yaml", "--data", str(tiny_dataset)),
         *("--output_dir", str(tmp_path / "two"), "--cpu", "true", "--max_train_steps", "2"),
     ]
