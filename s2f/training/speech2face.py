@@ -52,6 +52,7 @@ class Speech2FaceArguments(TrainingArguments):
         augment: vary room, channel, noise and level.
         target: feature of one face (of the same video where that is known), or the mean over a person's faces.
         temperature: of the distillation term.
+        mean_bias: start the last layer's bias at the mean target, so that training starts from the mean face.
         cached_clips: decoded recordings kept in memory by each loading process.
     """
 
@@ -64,6 +65,7 @@ class Speech2FaceArguments(TrainingArguments):
     augment: bool = False
     target: Literal["face", "identity_mean"] = "face"
     temperature: float = 2.0
+    mean_bias: bool = False
     cached_clips: int = 0
 
 
@@ -211,8 +213,9 @@ class Speech2FaceTask:
         self.dataset = VoiceClips(paths, targets.candidates, arguments, voice_encoder.sample_rate_hz)
         self.held_out = data.voices("val")
         self.held_out_targets = self._targets("val", self.held_out, "identity_mean", device)
-        with torch.no_grad():  # start from the mean face: the last layer's bias
-            voice_encoder.fc2.bias.copy_(targets.features.mean(0))
+        if arguments.mean_bias:
+            with torch.no_grad():
+                voice_encoder.fc2.bias.copy_(targets.features.mean(0))
 
     def _targets(self, split: str, voices: list[Row], target: str, device: torch.device) -> Targets:
         faces = self.data.faces(split)

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from s2f import Speech2FacePipeline
+from s2f.datasets import DatasetFolder
+from s2f.features import face_features
 from s2f.training.arguments import run
 from s2f.training.decoder import DecoderArguments, train_decoder
 from s2f.training.face import FaceArguments, train_face
@@ -146,6 +148,15 @@ def test_frozen_networks_stay_as_they_were(chain):
     root, _ = chain
     assert same_weights(root / "s2f/pipeline/face_encoder", root / "face/face_encoder")
     assert same_weights(root / "s2f/pipeline/decoder", root / "decoder/decoder")
+
+
+def test_mean_bias_starts_from_the_mean_target(chain, tiny_dataset, tmp_path):
+    _, train = chain
+    assert train("s2f", tmp_path / "none", "--max_train_steps", "0", "--mean_bias", "true") == 0
+    pipeline = Speech2FacePipeline.from_pretrained(tmp_path / "none" / "pipeline")
+    data = DatasetFolder(tiny_dataset)
+    faces = face_features(pipeline.face_encoder, [data.path(row) for row in data.faces("train")], torch.device("cpu"))
+    torch.testing.assert_close(pipeline.voice_encoder.fc2.bias.detach(), faces.mean(0))
 
 
 def test_bad_usage_is_one_sentence_and_exit_code_two(chain, tmp_path, capsys):

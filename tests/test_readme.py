@@ -1,0 +1,71 @@
+"""The README tells today's truth: its commands, its snippet, its recipes and its figures."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2f.cli import COMMANDS
+from s2f.training.arguments import run
+from s2f.training.decoder import DecoderArguments, train_decoder
+from s2f.training.face import FaceArguments, train_face
+from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+SCRIPTS = {
+    "train_face": (FaceArguments, train_face, ["--data", "d", "--output_dir", "o"]),
+    "train_decoder": (DecoderArguments, train_decoder, ["--data", "d", "--output_dir", "o", "--face_encoder", "f"]),
+    "train_s2f": (
+        Speech2FaceArguments,
+        train_speech2face,
+        ["--data", "d", "--output_dir", "o", "--face_encoder", "f", "--decoder", "x"],
+    ),
+}
+
+
+def test_the_two_commands_stand_there_and_ci_runs_them():
+    assert "pip install '.[all]' && s2f reconstruct examples/voice.wav -o face.png" in README
+    assert "pip install -e '.[all,dev]' && pytest" in README
+    ci = (CHECKOUT / ".ci" / "run").read_text()
+    assert "pip install --quiet --disable-pip-version-check -e '.[all,dev]'" in ci
+    assert "reconstruct" in ci
+    assert ci.rstrip().endswith("pytest")
+
+
+def test_python_snippet_runs(tmp_path):
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (tmp_path / "examples").symlink_to(CHECKOUT / "examples")
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "face.png").stat().st_size > 1000
+
+
+def test_named_commands_exist():
+    named = set(re.findall(r"`s2f ([a-z]+)", README))
+    assert named
+    assert named <= set(COMMANDS)
+    assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == {"demographics"}
+
+
+RECIPES = sorted(set(re.findall(r"(train_\w+)\.py --config (s2f/recipes/\w+\.yaml)", README)))
+
+
+@pytest.mark.parametrize(("script", "recipe"), RECIPES)
+def test_every_recipe_of_the_readme_resolves(script, recipe, capsys):
+    arguments, train, flags = SCRIPTS[script]
+    assert run(arguments, train, ["--config", str(CHECKOUT / recipe), *flags, "--dry-run"]) == 0
+    assert "loss_weights:" in capsys.readouterr().out
+
+
+def test_every_recipe_is_in_the_readme():
+    assert {recipe for _, recipe in RECIPES} == {
+        str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "s2f" / "recipes").glob("*.yaml")
+    }
+
+
+def test_links_and_pictures_are_there():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (CHECKOUT / target).exists(), target
