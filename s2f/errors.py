@@ -23,7 +23,7 @@ class AudioError(S2fError):
 
 
 class AudioMissing(AudioError, FileNotFoundError):
-    """A clip whose path does not exist."""
+    """A clip, or the list of a folder of voices, that does not exist."""
 
 
 class AudioTooShort(AudioError):
@@ -43,7 +43,7 @@ class CheckpointError(S2fError):
 
 
 class AssetMissing(S2fError, FileNotFoundError):
-    """An optional package or model file that is not installed."""
+    """An optional package, model file or asset that is absent or unreadable."""
 
 
 class OutputError(S2fError):

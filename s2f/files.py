@@ -20,8 +20,16 @@ def whole_folder(final: Path) -> Iterator[Path]:
     os.replace(partial, final)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step, replacing what was there; several processes may write the same one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file in one step."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    """Write a UTF-8 text file in one step; line ends stay as they are."""
+    write_bytes(path, text.encode())

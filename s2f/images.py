@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -32,7 +32,7 @@ def load_image(path: str | Path) -> Float[Tensor, "3 H W"]:
     try:
         with Image.open(path) as image:
             return to_tensor(image)
-    except (FileNotFoundError, UnidentifiedImageError, OSError) as error:
+    except OSError as error:
         raise ImageError("a readable image file", f"{path} ({error})", "check the path or save it as PNG") from error
 
 

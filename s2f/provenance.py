@@ -1,7 +1,7 @@
 """What a generated PNG says about itself, and writing it so that no half file is ever left."""
 
 import hashlib
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from s2f import __version__
 from s2f.errors import OutputError
+from s2f.files import write_bytes
 
 NOTE = "An average-looking guess made from a voice by a machine; not a likeness of the speaker."
 HASH_DIGITS = 16
@@ -78,14 +79,11 @@ def save_png(image: Image.Image, path: str | Path, provenance: Provenance) -> No
     info = PngInfo()
     for keyword, text in provenance.text().items():
         info.add_itxt(keyword, text) if not text.isascii() else info.add_text(keyword, text)
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    content = io.BytesIO()
     try:
+        image.save(content, format="PNG", pnginfo=info)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            image.save(half, format="PNG", pnginfo=info)
-            os.replace(half, path)
-        finally:
-            half.unlink(missing_ok=True)
+        write_bytes(path, content.getvalue())
     except OSError as error:
         reason = error.strerror or str(error)
         fix = "choose a folder you may write to"

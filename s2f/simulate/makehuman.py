@@ -5,12 +5,15 @@ Units are decimetres; x points to the person's left, y up, z out of the face.
 """
 
 import hashlib
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+
+from s2f.errors import AssetMissing, OutputError
+from s2f.files import write_bytes
 
 MODEL_VERSION = "3"
 DETAIL_FOLDERS = ["head", "forehead", "eyebrows", "neck", "eyes", "nose", "mouth", "ears", "chin", "cheek", "asym"]
@@ -149,14 +152,14 @@ def read_target(path: Path) -> tuple[np.ndarray, np.ndarray]:
         (k,) vertex numbers and (k, 3) displacements in dm.
 
     Raises:
-        ValueError: a line does not hold four numbers.
+        AssetMissing: a line does not hold four numbers.
     """
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line[0] != "#"]
     try:
         values = np.array(" ".join(lines).split(), dtype=np.float64).reshape(len(lines), 4)
     except ValueError as error:
-        message = f"Expected lines 'vertex dx dy dz' in a target; got {error} in {path}; fetch the file again."
-        raise ValueError(message) from error
+        expected = "lines 'vertex dx dy dz' in a target"
+        raise AssetMissing(expected, f"{error} in {path}", "fetch the file again") from error
     return values[:, 0].astype(np.int64), values[:, 1:]
 
 
@@ -172,7 +175,8 @@ def load_head(makehuman: str | Path, assets: str | Path | None, cache: str | Pat
         The head model.
 
     Raises:
-        FileNotFoundError: the base mesh or the hair folder is absent.
+        AssetMissing: the base mesh or the hair folder is absent, or a target is damaged.
+        OutputError: the cache folder cannot be written.
     """
     data = _data_folder(Path(makehuman))
     hair_files = _hair_files(assets)
@@ -184,11 +188,13 @@ def load_head(makehuman: str | Path, assets: str | Path | None, cache: str | Pat
         digest.update(f"{file}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     condensed = Path(cache) / f"makehuman-{digest.hexdigest()[:20]}.npz"
     if not condensed.exists():
-        arrays = _condense(files[0], target_files, hair_files)
-        condensed.parent.mkdir(parents=True, exist_ok=True)
-        temporary = condensed.with_suffix(f".{os.getpid()}.tmp.npz")
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, condensed)
+        content = io.BytesIO()
+        np.savez_compressed(content, **_condense(files[0], target_files, hair_files))  # type: ignore[arg-type]
+        try:
+            condensed.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(condensed, content.getvalue())
+        except OSError as error:
+            raise OutputError("a writable cache folder", f"{error} for {cache}", "give another cache folder") from error
     return _read_condensed(condensed)
 
 
@@ -196,9 +202,10 @@ def _data_folder(root: Path) -> Path:
     for data in (root / "makehuman" / "data", root / "data"):
         if (data / "3dobjs" / "base.obj").is_file():
             return data
-    raise FileNotFoundError(
-        f"Expected a MakeHuman checkout with makehuman/data/3dobjs/base.obj; got {root} without it; "
-        "clone https://github.com/makehumancommunity/makehuman and give its folder."
+    raise AssetMissing(
+        "a MakeHuman checkout with makehuman/data/3dobjs/base.obj",
+        f"{root} without it",
+        "clone https://github.com/makehumancommunity/makehuman and give its folder",
     )
 
 
@@ -208,9 +215,10 @@ def _hair_files(assets: str | Path | None) -> dict[str, Path]:
     folder = Path(assets) / "base" / "hair"
     files = {path.parent.name: path for path in sorted(folder.glob("*/*.mhclo"))}
     if not files:
-        raise FileNotFoundError(
-            f"Expected a makehuman-assets checkout with base/hair/<name>/<name>.mhclo; got {assets} without any; "
-            "clone https://github.com/makehumancommunity/makehuman-assets, or leave the option out."
+        raise AssetMissing(
+            "a makehuman-assets checkout with base/hair/<name>/<name>.mhclo",
+            f"{assets} without any",
+            "clone https://github.com/makehumancommunity/makehuman-assets, or leave the option out",
         )
     return files
 

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from s2f import __version__
+from s2f.datasets import SPLITS, split_hash
+from s2f.errors import OutputError, UsageError
+from s2f.files import write_bytes, write_text
 from s2f.simulate.faces import Person
 from s2f.simulate.makehuman import load_head
 from s2f.simulate.mesh import HeadRig
@@ -72,8 +74,10 @@ def simulate(config: SimulateConfig) -> Path:
         The dataset folder.
 
     Raises:
-        ValueError: a bad setting, bad voices, or a folder made with other settings.
-        FileNotFoundError: MakeHuman or the voices are not where they should be.
+        UsageError: a setting out of range.
+        OutputError: a folder with other content, made with other settings, or that cannot be written.
+        AssetMissing: MakeHuman is not where it should be.
+        S2fError: voices that cannot be used, see `s2f.simulate.voices.read_voices`.
     """
     _check_numbers(config)
     recordings = read_voices(config.voices)
@@ -92,7 +96,7 @@ def _check_numbers(config: SimulateConfig) -> None:
     lowest |= {"canonical_size_px": 32, "wild_size_px": 32}
     for name, least in lowest.items():
         if getattr(config, name) < least:
-            raise ValueError(f"Expected {name} of at least {least}; got {getattr(config, name)}; raise it.")
+            raise UsageError(f"{name} of at least {least}", f"{getattr(config, name)}", "raise it")
 
 
 def _cache(config: SimulateConfig) -> Path:
@@ -107,22 +111,29 @@ def _claim_folder(out: Path, config: SimulateConfig, recordings: list[Recording]
     names = "\n".join(f"{r.speaker},{r.gender},{r.split},{r.path}" for r in recordings)
     settings |= {"version": __version__, "voices_hash": hashlib.sha256(names.encode()).hexdigest()}
     stored = out / "config.json"
-    if stored.is_file():
-        before = json.loads(stored.read_text(encoding="utf-8"))
-        if before != settings:
-            changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
-            raise ValueError(
-                f"Expected the settings that {out} was begun with; got another {', '.join(changed)}; "
-                "repeat the old settings to resume, or give a new folder."
-            )
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"Expected a new or empty output folder; got {out} with other content; give another folder.")
+    fix = "give another folder"
     try:
+        if stored.is_file():
+            _compare_settings(stored, settings)
+            return
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputError("a new or empty output folder", f"{out} with other content", fix)
         out.mkdir(parents=True, exist_ok=True)
-        _write_atomically(stored, json.dumps(settings, indent=2).encode())
+        write_text(stored, json.dumps(settings, indent=2))
     except OSError as error:
-        raise ValueError(f"Expected a writable output folder; got {error} for {out}; give another folder.") from error
+        raise OutputError("a writable output folder", f"{error} for {out}", fix) from error
+
+
+def _compare_settings(stored: Path, settings: dict) -> None:
+    try:
+        before = dict(json.loads(stored.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        expected, got = "the settings of an earlier run in config.json", f"{stored} with other content"
+        raise OutputError(expected, got, "give another folder") from error
+    if before != settings:
+        changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+        expected, got = f"the settings that {stored.parent} was begun with", f"another {', '.join(changed)}"
+        raise OutputError(expected, got, "repeat the old settings to resume, or give a new folder")
 
 
 def split_speakers(recordings: list[Recording], seed: int) -> dict[str, str]:
@@ -233,13 +244,7 @@ def _save_image(path: Path, image: np.ndarray) -> None:
     else:
         Image.fromarray(image).save(buffer, "JPEG", quality=90)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, buffer.getvalue())
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_bytes(path, buffer.getvalue())
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -247,7 +252,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    _write_atomically(path, text.getvalue().encode("utf-8"))
+    write_text(path, text.getvalue())
 
 
 def _write_tables(
@@ -283,14 +288,14 @@ def _write_tables(
     columns = list(truths[0])
     truth_rows = [(name, *(truth[c] for c in columns)) for name, truth in zip(names, truths, strict=True)]
     _write_csv(out / "truth.csv", ["identity", *columns], truth_rows)
-    lines = sorted(f"{name},{split}" for name, (_, _, split) in zip(names, people, strict=True))
+    splits = [split for _, _, split in people]
     summary = {
         "s2f": __version__,
         "seed": config.seed,
         "identities": len(people),
         "views": config.views,
-        "splits": {s: sum(split == s for _, _, split in people) for s in ("train", "val", "test")},
-        "split_hash": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        "splits": {split: splits.count(split) for split in SPLITS},
+        "split_hash": split_hash({"identity": n, "split": s} for n, s in zip(names, splits, strict=True)),
         "statement": STATEMENT,
     }
-    _write_atomically(out / "dataset.json", json.dumps(summary, indent=2).encode())
+    write_text(out / "dataset.json", json.dumps(summary, indent=2))

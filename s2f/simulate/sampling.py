@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from s2f.errors import UsageError
 from s2f.simulate.faces import ASYMMETRY, OUTLINES, Person, slider_rows
 
 AGE_RANGE_YEARS = (18.0, 75.0)
@@ -21,10 +22,10 @@ def sample_person(rng: np.random.Generator, gender: str, hair_meshes: bool) -> P
         The person.
 
     Raises:
-        ValueError: gender is neither "f" nor "m".
+        UsageError: gender is neither "f" nor "m".
     """
     if gender not in ("f", "m"):
-        raise ValueError(f"Expected gender 'f' or 'm'; got {gender!r}; write f or m.")
+        raise UsageError("gender 'f' or 'm'", repr(gender), "write f or m")
     woman = gender == "f"
     age = rng.uniform(*AGE_RANGE_YEARS)
     mix = rng.dirichlet((0.35, 0.35, 0.35))

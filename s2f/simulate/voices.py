@@ -6,6 +6,10 @@ from pathlib import Path
 
 import soundfile
 
+from s2f.errors import AudioError, AudioMissing, DatasetError
+
+Row = tuple[str, str, str, Path]
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -36,79 +40,78 @@ def read_voices(folder: str | Path) -> list[Recording]:
         Recordings in order of speaker and path; LibriSpeech's subsets dev-* and test-* are marked "dev".
 
     Raises:
-        FileNotFoundError: neither list is there, or a listed audio file is missing.
-        ValueError: no speakers, a gender other than f or m, a split other than train or dev, or unreadable audio.
+        AudioMissing: neither list is there, or a listed audio file is missing.
+        DatasetError: no speakers, a gender other than f or m, a split other than train or dev, or a damaged list.
+        AudioError: unreadable audio.
     """
     root = Path(folder)
-    if (root / "speakers.csv").is_file():
-        rows = _read_list(root)
-    elif (root / "SPEAKERS.TXT").is_file():
-        rows = _read_librispeech(root)
-    else:
-        raise FileNotFoundError(
-            f"Expected speakers.csv or LibriSpeech's SPEAKERS.TXT in the voices folder; got {root} without either; "
-            "give the folder that holds one of them."
-        )
+    rows = _read_rows(root)
     if not rows:
-        raise ValueError(
-            f"Expected at least one speaker with audio; got none in {root}; add rows to speakers.csv, or unpack "
-            "LibriSpeech's subsets beside SPEAKERS.TXT."
-        )
+        fix = "add rows to speakers.csv, or unpack LibriSpeech's subsets beside SPEAKERS.TXT"
+        raise DatasetError("at least one speaker with audio", f"none in {root}", fix)
     known: dict[str, tuple[str, str]] = {}
     recordings = []
     for speaker, gender, split, path in sorted(rows, key=lambda row: (row[0], str(row[3]))):
         _check_row(speaker, gender, split, root)
         if known.setdefault(speaker, (gender, split)) != (gender, split):
-            raise ValueError(
-                f"Expected one gender and one split per speaker; got {known[speaker]} and {(gender, split)} for "
-                f"{speaker} in {root}; correct the list."
-            )
+            got = f"{known[speaker]} and {(gender, split)} for {speaker} in {root}"
+            raise DatasetError("one gender and one split per speaker", got, "correct the list")
         recordings.append(Recording(speaker, gender, split, str(path.resolve()), _duration_s(path)))
     return recordings
 
 
+def _read_rows(root: Path) -> list[Row]:
+    try:
+        if (root / "speakers.csv").is_file():
+            return _read_list(root)
+        if (root / "SPEAKERS.TXT").is_file():
+            return _read_librispeech(root)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError("a list of speakers in UTF-8", f"{error} in {root}", "save the list again") from error
+    expected = "speakers.csv or LibriSpeech's SPEAKERS.TXT in the voices folder"
+    raise AudioMissing(expected, f"{root} without either", "give the folder that holds one of them")
+
+
 def _check_row(speaker: str, gender: str, split: str, root: Path) -> None:
     if gender not in ("f", "m"):
-        raise ValueError(
-            f"Expected gender f or m; got {gender!r} for speaker {speaker} in {root}; write f or m in the list."
-        )
+        got = f"{gender!r} for speaker {speaker} in {root}"
+        raise DatasetError("gender f or m", got, "write f or m in the list")
     if split not in ("train", "dev"):
-        raise ValueError(
-            f"Expected split train or dev; got {split!r} for speaker {speaker} in {root}; write train or dev."
-        )
+        got = f"{split!r} for speaker {speaker} in {root}"
+        raise DatasetError("split train or dev", got, "write train or dev in the list")
 
 
 def _duration_s(path: Path) -> float:
     if not path.is_file():
-        raise FileNotFoundError(
-            f"Expected every listed recording to exist; got no file {path}; restore it or take its row out of the list."
-        )
+        fix = "restore it or take its row out of the list"
+        raise AudioMissing("every listed recording to exist", f"no file {path}", fix)
     try:
         return float(soundfile.info(str(path)).duration)
     except soundfile.LibsndfileError as error:
-        raise ValueError(
-            f"Expected audio that libsndfile reads (FLAC, WAV, OGG); got {error} for {path}; convert or remove it."
-        ) from error
+        got = f"{error} for {path}"
+        raise AudioError("audio that libsndfile reads (FLAC, WAV, OGG)", got, "convert or remove it") from error
 
 
-def _read_list(root: Path) -> list[tuple[str, str, str, Path]]:
+def _read_list(root: Path) -> list[Row]:
     with open(root / "speakers.csv", encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, restval="")
         wanted = {"speaker", "gender", "split", "file"}
         if not wanted <= set(reader.fieldnames or ()):
-            raise ValueError(
-                f"Expected columns speaker,gender,split,file; got {reader.fieldnames} in {root / 'speakers.csv'}; "
-                "correct its first line."
-            )
+            got = f"{reader.fieldnames} in {root / 'speakers.csv'}"
+            raise DatasetError("columns speaker,gender,split,file", got, "correct its first line")
         return [(row["speaker"], row["gender"], row["split"], root / row["file"]) for row in reader]
 
 
-def _read_librispeech(root: Path) -> list[tuple[str, str, str, Path]]:
+def _read_librispeech(root: Path) -> list[Row]:
     rows = []
     for line in (root / "SPEAKERS.TXT").read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith(";"):
             continue
-        speaker, sex, subset = (word.strip() for word in line.split("|")[:3])
+        words = [word.strip() for word in line.split("|")]
+        if len(words) < 3:
+            got = f"{line!r} in {root / 'SPEAKERS.TXT'}"
+            raise DatasetError("lines 'speaker | sex | subset | …'", got, "fetch the list again")
+        speaker, sex, subset = words[:3]
         split = "dev" if subset.startswith(("dev", "test")) else "train"
         rows += [(speaker, sex.lower(), split, path) for path in sorted((root / subset / speaker).glob("*/*.flac"))]
     return rows

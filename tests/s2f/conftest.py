@@ -1,5 +1,6 @@
 """Tiny networks and checkpoints for the tests of the system; nothing is trained."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 import torch
 
 import s2f
+from s2f import cli
 from tests.s2f.tiny_data import write_dataset
 
 FEATURE_SIZE = 16
@@ -56,3 +58,30 @@ def write_clip(tmp_path):
 def tiny_dataset(tmp_path_factory) -> Path:
     """A dataset folder of nine people made of random pictures and tones."""
     return write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture
+def run(capsys):
+    """Function that runs the command in this process; returns exit code, standard output and standard error."""
+
+    def run(*words):
+        code = cli.main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(run):
+    """Function that asserts exit code 2 and exactly one sentence on standard error, which it returns."""
+
+    def refused(*words):
+        code, out, err = run(*words)
+        assert code == 2
+        assert out == ""
+        assert "Traceback" not in err
+        assert re.fullmatch(r"s2f: error: [^\n]+\n", err), err
+        return err
+
+    return refused

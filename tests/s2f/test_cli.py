@@ -12,37 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import s2f
-from s2f import cli
 
 ROOT = Path(s2f.__file__).resolve().parents[1]
 RATE = 16000
-
-
-@pytest.fixture
-def run(capsys):
-    """Function that runs the command in this process; returns exit code, standard output and standard error."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def refused(run):
-    """Function that asserts exit code 2 and exactly one sentence on standard error, which it returns."""
-
-    def refused(*words):
-        code, out, err = run(*words)
-        assert code == 2
-        assert out == ""
-        assert "Traceback" not in err
-        assert re.fullmatch(r"s2f: error: [^\n]+\n", err), err
-        return err
-
-    return refused
 
 
 def cold(*words):
@@ -232,7 +204,7 @@ def test_interruption_leaves_nothing_half_written(run, tiny_checkpoint, write_cl
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("s2f.provenance.os.replace", interrupt)
+    monkeypatch.setattr("s2f.files.os.replace", interrupt)
     out = tmp_path / "faces"
     code, printed, err = run("reconstruct", write_clip("a.wav"), "-o", out, "--checkpoint", tiny_checkpoint)
     assert (code, printed, err) == (130, "", "s2f: error: interrupted\n")

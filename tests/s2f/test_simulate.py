@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from s2f.errors import DatasetError, OutputError
 from s2f.simulate import population
 from s2f.simulate.faces import detail_weights, head_vertices, macro_weights
 from s2f.simulate.makehuman import catmull_clark, load_head, read_target
@@ -216,7 +217,7 @@ def test_target_file(tmp_path):
     assert index.tolist() == [88, 5]
     assert delta.tolist() == [[0, 0, 0.006], [-1, 0.5, 2]]
     path.write_text("88 0 0\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"Expected lines .*; got .*; fetch"):
+    with pytest.raises(ValueError, match=r"expected lines .*, got .*; fetch"):
         read_target(path)
 
 
@@ -341,7 +342,7 @@ def test_librispeech_layout(tmp_path):
     assert found == [("14", "f", "train", 0.5), ("17", "m", "dev", 0.5)]
 
 
-THREE_PARTS = r"(?s)Expected .*; got .*; \w+"
+THREE_PARTS = r"(?s)expected .*, got .*; \w+"
 
 
 @pytest.mark.parametrize(
@@ -351,6 +352,8 @@ THREE_PARTS = r"(?s)Expected .*; got .*; \w+"
         ("speaker,gender,split,file\na,x,train,a.wav\n", ValueError),
         ("speaker,gender,split,file\na,f,test,a.wav\n", ValueError),
         ("speaker,gender,split,file\na,f,train,absent.wav\n", FileNotFoundError),
+        ("speaker,gender,split,file\na,f,train\n", FileNotFoundError),
+        ("speaker,gender,split,file\na,f,train,speakers.csv\n", ValueError),
         ("name,gender\n", ValueError),
         (None, FileNotFoundError),
     ],
@@ -359,6 +362,16 @@ def test_bad_voices(tmp_path, content, error):
     if content is not None:
         (tmp_path / "speakers.csv").write_text(content, encoding="utf-8")
     with pytest.raises(error, match=THREE_PARTS):
+        read_voices(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("speakers.csv", b"speaker,gender,split,file\nfr\xfch,f,train,a.wav\n"), ("SPEAKERS.TXT", b"14 | F\n")],
+)
+def test_damaged_lists(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=THREE_PARTS):
         read_voices(tmp_path)
 
 
@@ -447,6 +460,35 @@ def test_a_foreign_folder_is_left_alone(config, tmp_path):
     with pytest.raises(ValueError, match=THREE_PARTS):
         simulate(replace(config, out=str(tmp_path / "letter.txt" / "below")))
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+    (tmp_path / "config.json").write_text("mine too", encoding="utf-8")
+    with pytest.raises(OutputError, match=THREE_PARTS):
+        simulate(replace(config, out=str(tmp_path)))
+
+
+def test_a_cache_that_cannot_be_written(config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=THREE_PARTS):
+        simulate(replace(config, out=str(tmp_path / "out"), cache=str(tmp_path / "file" / "cache")))
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"makehuman": "absent"}, "expected a MakeHuman checkout"),
+        ({"voices": "absent"}, "in the voices folder, got"),
+        ({"identities": 0}, "expected identities of at least 1, got 0"),
+        ({"out": "letter.txt/below"}, "expected a writable output folder"),
+        ({"out": "."}, "with other content; give another folder"),
+    ],
+)
+def test_command_says_one_sentence(refused, config, tmp_path, monkeypatch, change, part):
+    (tmp_path / "letter.txt").write_text("mine", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    options = {"out": "new", "voices": config.voices, "makehuman": config.makehuman, "cache": config.cache} | change
+    out = options.pop("out")
+    words = [f"--{name}={value}" for name, value in options.items()]
+    assert part in refused("simulate", out, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 # --- with the real head ---------------------------------------------------------------------------------------------
