@@ -19,14 +19,16 @@ train() { # stage, exported folder, further flags
   [ -d "$out/$stage/$exported" ] && return
   local resume=()
   compgen -G "$out/$stage/checkpoint-*/step.json" > /dev/null && resume=(--resume_from_checkpoint latest)
-  accelerate launch "train_$stage.py" --config "s2f/recipes/starter_$stage.yaml" \
+  accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+    "train_$stage.py" --config "s2f/recipes/starter_$stage.yaml" \
     --data "$out/data" --output_dir "$out/$stage" "${resume[@]}" "$@"
 }
 train face face_encoder
 train decoder decoder --face_encoder "$out/face/face_encoder"
 train s2f pipeline --face_encoder "$out/face/face_encoder" --decoder "$out/decoder/decoder"
 
-s2f-eval demographics "$out/s2f/pipeline" "$out/data" --faces true --pictures "$out/pictures" --json > "$out/evaluation.json"
+s2f-eval demographics "$out/s2f/pipeline" "$out/data" --faces --pictures "$out/pictures" --json > "$out/evaluation.json"
 rm -rf checkpoints/starter
 cp -r "$out/s2f/pipeline" checkpoints/starter
 python -m s2f.model_card "$out" checkpoints/starter
+python docs/starter_voices.py "$out/data" "$out/pictures" docs/pictures/starter_voices.png

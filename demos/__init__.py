@@ -1,1 +1,1 @@
-"""Gradio apps (the browser demo arrives with issue H)."""
+"""Gradio apps; the browser demo is planned and not here yet."""

@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("checkpoint", help='"starter" or a checkpoint folder')
     command.add_argument("data", help="simulated dataset folder")
     command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.add_class_arguments(DemographicsConfig, skip={"checkpoint", "data", "json"})
+    command.add_argument("--faces", action="store_true", help="count faces with dlib's CNN detector (extra dlib)")
+    command.add_class_arguments(DemographicsConfig, skip={"checkpoint", "data", "json", "faces"})
     commands.add_subcommand("demographics", command, help="gender agreement, shuffled control, one face per picture")
     try:
         arguments = parser.parse_args(argv)["demographics"]

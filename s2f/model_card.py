@@ -16,7 +16,6 @@ STAGES = ("face", "decoder", "s2f")
 CARD = """---
 license: apache-2.0
 library_name: s2f
-pipeline_tag: image-to-image
 tags: [speech2face, voice, face, synthetic-faces]
 datasets: [librispeech_asr]
 ---

@@ -86,7 +86,7 @@ def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], ar
         argv: command line without the program name; None takes the process's.
 
     Returns:
-        Exit code: 0 done, 2 bad input.
+        Exit code: 0 done, 2 bad input, 130 interrupted.
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
@@ -108,6 +108,9 @@ def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], ar
     except S2fError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; --resume_from_checkpoint latest goes on", file=sys.stderr)
+        return 130
     return 0
 
 

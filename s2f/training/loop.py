@@ -178,9 +178,17 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
 
 
 def start(arguments: TrainingArguments) -> Accelerator:
-    """Make the output folder, the accelerator, and seed everything (each process differently)."""
+    """Make the output folder, the accelerator, and seed everything (each process differently).
+
+    Raises:
+        RecipeError: a folder that cannot be made, or one with checkpoints that the run would not resume from.
+    """
+    folder = Path(arguments.output_dir)
     try:
-        Path(arguments.output_dir).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not arguments.resume_from_checkpoint and (found := _checkpoints(folder)):
+            fix = "add --resume_from_checkpoint latest or choose another folder"
+            raise RecipeError("an output_dir without checkpoints", f"{found[-1]}", fix)
     except OSError as error:
         raise RecipeError(
             "an output_dir that can be made", f"{arguments.output_dir} ({error.strerror})", "choose another folder"
@@ -265,13 +273,18 @@ def _save(state: State) -> None:
     state.accelerator.wait_for_everyone()
 
 
+def _checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
 def _resume(state: State, wanted: str) -> None:
     folder = Path(wanted)
     if wanted == "latest":
-        found = [path for path in state.folder.glob("checkpoint-*") if path.suffix != ".partial"]
-        if not found:
+        if not (found := _checkpoints(state.folder)):
             raise RecipeError(f"a checkpoint in {state.folder}", "none", "leave out --resume_from_checkpoint")
-        folder = max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+        folder = found[-1]
     if not (folder / "step.json").is_file():
         raise RecipeError("a checkpoint folder", f"{folder}", "give the path of a checkpoint-<step> folder")
     step = json.loads((folder / "step.json").read_text())["step"]

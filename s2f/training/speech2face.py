@@ -174,7 +174,7 @@ class Speech2FaceModule(nn.Module):
         waveform = batch["waveform"]
         if self.arguments.augment:
             waveform = augment_voice(waveform, self.voice_encoder.sample_rate_hz)
-        predicted = self.voice_encoder(self.voice_encoder.front_end(waveform))
+        predicted = self.voice_encoder.encode(waveform)
         return self.terms(predicted, self.targets[batch["target"]])
 
     def terms(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:

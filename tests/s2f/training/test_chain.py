@@ -169,6 +169,9 @@ def test_bad_usage_is_one_sentence_and_exit_code_two(chain, tmp_path, capsys):
     assert "none" in capsys.readouterr().err
     assert train("face", tmp_path / "d", "--data", str(tmp_path / "nowhere")) == 2
     assert "people.csv" in capsys.readouterr().err
+    (tmp_path / "used" / "checkpoint-12").mkdir(parents=True)
+    assert train("face", tmp_path / "used") == 2
+    assert "add --resume_from_checkpoint latest" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert train("face", tmp_path / "file" / "x") == 2
     assert "choose another folder" in capsys.readouterr().err

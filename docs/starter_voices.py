@@ -1,0 +1,32 @@
+"""The README's picture: faces drawn from held-out readers, the first six women and men by file name (not picked).
+
+python docs/starter_voices.py DATA PICTURES OUT.png
+
+DATA is the simulated dataset, PICTURES the folder that `s2f-eval demographics … --pictures` wrote.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from s2f.datasets import DatasetFolder
+from s2f.images import grid, load_image
+
+SHOWN = 6
+
+
+def main() -> None:
+    """Write the picture."""
+    data, pictures, out = DatasetFolder(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    gender = {Path(row["path"]).stem: data.people[row["identity"]]["gender"] for row in data.voices("test")}
+    rows = [[name for name in sorted(gender) if gender[name] == wanted][:SHOWN] for wanted in "fm"]
+    sheet = grid([[load_image(pictures / f"{name}.png") for name in row] for row in rows])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.resize((SHOWN * 160, 2 * 160), Image.Resampling.LANCZOS).save(out)
+
+
+if __name__ == "__main__":
+    main()
