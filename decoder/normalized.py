@@ -9,7 +9,8 @@ the landmarks. Deviations and choices:
 * sizes of the landmark MLP ("shallow") are ours, and it predicts offsets from mean landmarks;
 * texture values are unbounded in training; the image is clamped to [0, 1] after the warp;
 * optional, off at paper size: a learnable mean picture and a fixed linear basis (both in the mean landmark frame) to
-  which the transposed convolutions add a residual, and normalisation of the input feature.
+  which the transposed convolutions add a residual, batch norm in those (without it the starter's residual died: all
+  ReLUs at 0), and normalisation of the input feature.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
         texture_channels: Sequence[int] = (128, 64, 32, 32),
         image_size_px: int = 224,
         warp_grid: int = 56,
+        texture_batch_norm: bool = False,
         learn_mean: bool = False,
         basis_size: int = 0,
         basis_size_px: int = 112,
@@ -81,6 +83,7 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
             texture_channels: channels after each transposed convolution; each doubles the side.
             image_size_px: side P of the image, a multiple of 2 ** len(texture_channels).
             warp_grid: side of the grid on which the spline is evaluated.
+            texture_batch_norm: batch norm between each transposed convolution and its ReLU.
             learn_mean: add a learnable mean picture to the texture.
             basis_size: number of fixed basis pictures (0: none).
             basis_size_px: side of the basis pictures; they are upsampled to P.
@@ -105,6 +108,9 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
         self.deconvolutions = nn.ModuleList(
             nn.ConvTranspose2d(widths[i], widths[i + 1], 5, 2, 2, output_padding=1)
             for i in range(len(texture_channels))
+        )
+        self.texture_norms = nn.ModuleList(
+            nn.BatchNorm2d(width) if texture_batch_norm else nn.Identity() for width in texture_channels
         )
         self.to_rgb = nn.Conv2d(widths[-1], 3, 1)
         if learn_mean:
@@ -179,8 +185,8 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
 
     def _texture(self, hidden: Float[Tensor, "B H"]) -> Float[Tensor, "B 3 P P"]:
         x = self.base(hidden).unflatten(1, (-1, self.base_size_px, self.base_size_px))
-        for layer in self.deconvolutions:
-            x = torch.relu(layer(x))
+        for layer, norm in zip(self.deconvolutions, self.texture_norms, strict=True):
+            x = torch.relu(norm(layer(x)))
         texture = self.to_rgb(x)
         if self.config.learn_mean:
             texture = texture + self.mean_picture

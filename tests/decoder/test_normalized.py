@@ -70,7 +70,8 @@ def test_basis_adds_scaled_pictures():
     decoder = tiny(learn_mean=True, basis_size=2, basis_size_px=32)
     basis = torch.rand(2, 3, 32, 32)
     decoder.set_statistics(torch.rand(68, 2) * 32, torch.zeros(3, 32, 32), basis)
-    decoder.to_rgb.weight.data.zero_()
+    for parameter in decoder.to_rgb.parameters():
+        parameter.data.zero_()
     feature = torch.randn(1, 12)
     weights = decoder.coefficients(torch.relu(decoder.first_layer(feature)))[0]
     texture, _ = decoder.decode(feature)
@@ -99,3 +100,20 @@ def test_everything_trains():
     (output.image.square().sum() + output.landmarks.sum()).backward()
     silent = [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert silent == []
+
+
+def test_overfits_four_textures_beyond_their_mean():
+    """The residual must learn: a decoder that only shows the mean picture keeps the loss it starts with."""
+    decoder = tiny(texture_batch_norm=True, learn_mean=True, base_channels=8, texture_channels=(16, 16)).train()
+    faces = torch.rand(4, 3, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    decoder.set_statistics(torch.rand(68, 2) * 20 + 6, faces.mean(0))
+    features = torch.randn(4, 12)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(150):
+        loss = (decoder.decode(features)[0] - faces).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.4 * losses[0]
