@@ -9,8 +9,8 @@ the landmarks. Deviations and choices:
 * sizes of the landmark MLP ("shallow") are ours, and it predicts offsets from mean landmarks;
 * texture values are unbounded in training; the image is clamped to [0, 1] after the warp;
 * optional, off at paper size: a learnable mean picture and a fixed linear basis (both in the mean landmark frame) to
-  which the transposed convolutions add a residual, batch norm in those (without it the starter's residual died: all
-  ReLUs at 0), and normalisation of the input feature.
+  which the transposed convolutions add a residual, batch norm in those (without it the starter's residual died, every
+  ReLU at 0), and normalisation of the input feature.
 """
 
 from __future__ import annotations
@@ -216,6 +216,6 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
         if mean_picture is not None:
             self.mean_picture.copy_(mean_picture)
             for parameter in self.to_rgb.parameters():
-                parameter.mul_(0.01)
+                parameter.mul_(0.2)
         if basis is not None:
             self.basis.copy_(basis)
