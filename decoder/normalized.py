@@ -216,6 +216,6 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
         if mean_picture is not None:
             self.mean_picture.copy_(mean_picture)
             for parameter in self.to_rgb.parameters():
-                parameter.mul_(0.2)
+                parameter.mul_(0.05)
         if basis is not None:
             self.basis.copy_(basis)
