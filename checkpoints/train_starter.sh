@@ -19,7 +19,7 @@ train() { # stage, exported folder, further flags
   [ -d "$out/$stage/$exported" ] && return
   local resume=()
   compgen -G "$out/$stage/checkpoint-*/step.json" > /dev/null && resume=(--resume_from_checkpoint latest)
-  accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+  accelerate launch --num_processes 1 --num_cpu_threads_per_process "$(nproc)" --num_machines 1 --mixed_precision no --dynamo_backend no \
     "train_$stage.py" --config "s2f/recipes/starter_$stage.yaml" \
     --data "$out/data" --output_dir "$out/$stage" "${resume[@]}" "$@"
 }

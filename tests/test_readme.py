@@ -69,3 +69,11 @@ def test_every_recipe_is_in_the_readme():
 def test_links_and_pictures_are_there():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (CHECKOUT / target).exists(), target
+
+
+def test_figures_are_those_of_the_card():
+    card = (CHECKOUT / "checkpoints" / "starter" / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in README.splitlines() if re.match(r"\| (gender_agreement|one_face) ", line)]
+    assert len(rows) >= 3
+    for row in rows:
+        assert row in card
