@@ -121,9 +121,10 @@ def evaluate(
     """
     probe = gender_probe(*_labelled_faces(pipeline, data, "train", canonical_only=False))
     face_features_, face_labels = _labelled_faces(pipeline, data, split, canonical_only=True)
-    recordings = {str(data.path(row)): row["identity"] for row in data.voices(split)}
-    true = np.array([_is_male(data, identity) for identity in recordings.values()])
-    images = pipeline(list(recordings), seconds=seconds).images
+    parts = {(row["path"], row.get("start_s"), row.get("duration_s")): row for row in data.voices(split)}
+    true = np.array([_is_male(data, row["identity"]) for row in parts.values()])
+    rate = pipeline.voice_encoder.sample_rate_hz
+    images = pipeline([(data.voice(row, rate), rate) for row in parts.values()], seconds=seconds).images
     predicted = says_male(probe, _features(pipeline, images))
     params = {"seconds": seconds, "split": split}
     rows = agreement_rows("v2f", predicted, true, params)
@@ -139,8 +140,9 @@ def evaluate(
         rows.append(Row("one_face", "v2f", "U", found / len(images), low, high, "wilson", None, len(images), params))
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
-        for path, image in zip(recordings, images, strict=True):
-            image.save(pictures / f"{Path(path).stem}.png")
+        for (path, start_s, _), image in zip(parts, images, strict=True):
+            name = Path(path).stem + (f"_{start_s}" if float(start_s or 0) else "")
+            image.save(pictures / f"{name}.png")
     return Report(PROTOCOL, data.split_hash, rows)
 
 

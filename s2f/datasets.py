@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from s2f.audio import load
 from s2f.errors import DatasetError
 
 Row = dict[str, str]
@@ -114,6 +115,29 @@ class DatasetFolder:
     def path(self, row: Row) -> Path:
         """Absolute or folder-relative path of a row's file."""
         return self.root / row["path"]
+
+    def voice(self, row: Row, sample_rate_hz: int) -> np.ndarray:
+        """Waveform of a row of voices.csv: the part from `start_s` on, `duration_s` long, where the row gives them.
+
+        Args:
+            row: row of voices.csv.
+            sample_rate_hz: wanted rate.
+
+        Returns:
+            (S,) float32 mono.
+
+        Raises:
+            AudioError: see `s2f.audio.load`.
+            DatasetError: the part lies outside the recording.
+        """
+        waveform = load(self.path(row), sample_rate_hz).waveform
+        first = round(float(row.get("start_s") or 0) * sample_rate_hz)
+        count = round(float(row.get("duration_s") or 0) * sample_rate_hz) or len(waveform)
+        part = waveform[first : first + count]
+        if not len(part):
+            got = f"start_s {row.get('start_s')} of {len(waveform) / sample_rate_hz:.2f} s in {row['path']}"
+            raise DatasetError("a start within the recording", got, "correct voices.csv")
+        return part
 
     def landmarks(self) -> dict[str, np.ndarray]:
         """Landmarks (68, 2) in pixels by face path, from landmarks.csv."""

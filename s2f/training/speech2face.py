@@ -36,6 +36,7 @@ from s2f.training.loop import start, train
 
 SHOWN = 8
 VALIDATED = 64
+VALIDATED_SECONDS = 6.0
 
 
 @dataclass(kw_only=True)
@@ -48,7 +49,7 @@ class Speech2FaceArguments(TrainingArguments):
         network: constructor arguments of the voice encoder; `feature_size` follows from the face encoder.
         seconds: length of training clips.
         crop: use the first `seconds` of a recording or a random part of it.
-        trim_db: cut leading and trailing sound this far below the peak before a random crop.
+        trim_db: cut leading and trailing sound this far below the peak.
         augment: vary room, channel, noise and level.
         target: feature of one face (of the same video where that is known), or the mean over a person's faces.
         temperature: of the distillation term.
@@ -120,16 +121,21 @@ class VoiceClips(Dataset):
     """Training clips: one item per row of voices.csv."""
 
     def __init__(
-        self, paths: list[Path], candidates: list[list[int]], arguments: Speech2FaceArguments, sample_rate_hz: int
+        self,
+        data: DatasetFolder,
+        rows: list[Row],
+        candidates: list[list[int]],
+        arguments: Speech2FaceArguments,
+        sample_rate_hz: int,
     ) -> None:
-        self.paths, self.candidates, self.arguments = paths, candidates, arguments
+        self.data, self.rows, self.candidates, self.arguments = data, rows, candidates, arguments
         self.sample_rate_hz = sample_rate_hz
-        self.read: Callable[[Path], np.ndarray] = lru_cache(arguments.cached_clips)(self._read)
+        self.recordings = [(row["path"], row.get("start_s", ""), row.get("duration_s", "")) for row in rows]
+        self.read: Callable[[tuple[str, str, str]], np.ndarray] = lru_cache(arguments.cached_clips)(self._read)
 
-    def _read(self, path: Path) -> np.ndarray:
-        if self.arguments.crop == "start":
-            return load(path, self.sample_rate_hz, self.arguments.seconds).waveform
-        waveform = load(path, self.sample_rate_hz).waveform
+    def _read(self, recording: tuple[str, str, str]) -> np.ndarray:
+        row = dict(zip(("path", "start_s", "duration_s"), recording, strict=True))
+        waveform = self.data.voice(row, self.sample_rate_hz)
         if self.arguments.trim_db is not None:
             from librosa.effects import trim
 
@@ -137,16 +143,17 @@ class VoiceClips(Dataset):
         return waveform
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.rows)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, item = key
         random = np.random.default_rng([self.arguments.seed, epoch, item])
-        waveform = self.read(self.paths[item])
+        waveform = self.read(self.recordings[item])
         length = round(self.arguments.seconds * self.sample_rate_hz)
         if len(waveform) < length:
             waveform = np.resize(waveform, length)
-        first = int(random.integers(0, len(waveform) - length + 1))
+        spare = len(waveform) - length if self.arguments.crop == "random" else 0
+        first = int(random.integers(0, spare + 1))
         return {
             "waveform": torch.from_numpy(waveform[first : first + length].copy()),
             "target": int(random.choice(self.candidates[item])),
@@ -209,8 +216,7 @@ class Speech2FaceTask:
         voices = data.voices("train")
         targets = self._targets("train", voices, arguments.target, device)
         self.module.targets = targets.features
-        paths = [data.path(row) for row in voices]
-        self.dataset = VoiceClips(paths, targets.candidates, arguments, voice_encoder.sample_rate_hz)
+        self.dataset = VoiceClips(data, voices, targets.candidates, arguments, voice_encoder.sample_rate_hz)
         self.held_out = data.voices("val")
         self.held_out_targets = self._targets("val", self.held_out, "identity_mean", device)
         if arguments.mean_bias:
@@ -232,10 +238,10 @@ class Speech2FaceTask:
     def validate(self, folder: Path) -> dict[str, float]:
         """Loss terms and cosine on held-out people, and their true, face-to-face and voice-to-face pictures."""
         chosen = range(0, len(self.held_out), max(1, len(self.held_out) // VALIDATED))[:VALIDATED]
-        encoder = self.module.voice_encoder
+        encoder, rate = self.module.voice_encoder, self.module.voice_encoder.sample_rate_hz
         predicted = []
         for index in chosen:
-            clip = load(self.data.path(self.held_out[index]), encoder.sample_rate_hz, 6.0)
+            clip = load((self.data.voice(self.held_out[index], rate), rate), rate, VALIDATED_SECONDS)
             predicted.append(encoder.encode(torch.from_numpy(clip.waveform)[None].to(self.device)))
         voice = torch.cat(predicted)
         rows = [self.held_out_targets.candidates[index][0] for index in chosen]

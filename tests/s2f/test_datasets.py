@@ -2,7 +2,9 @@
 
 import hashlib
 
+import numpy as np
 import pytest
+import soundfile
 
 from s2f.datasets import DatasetFolder, by_identity, split_hash
 from s2f.errors import DatasetError
@@ -64,6 +66,18 @@ def test_missing_files_and_empty_splits(tmp_path):
     write_csv(tmp_path / "faces.csv", [{"identity": "a", "path": "a.png", "view": "wild"}])
     with pytest.raises(DatasetError, match="none for 1 of them, first a"):
         data.canonical_faces("train")
+
+
+def test_voice_is_the_rows_part_of_its_recording(tiny_dataset):
+    data = DatasetFolder(tiny_dataset)
+    whole, _ = soundfile.read(tiny_dataset / "id0.wav", dtype="float32")
+    row = {"identity": "id0", "path": "id0.wav"}
+    np.testing.assert_array_equal(data.voice(row, 16000), whole)
+    part = data.voice(row | {"start_s": "1.5", "duration_s": "0.25"}, 16000)
+    np.testing.assert_array_equal(part, whole[24000:28000])
+    np.testing.assert_array_equal(data.voice(row | {"start_s": "3"}, 16000), whole[48000:])
+    with pytest.raises(DatasetError, match=r"start_s 9 of 3\.50 s"):
+        data.voice(row | {"start_s": "9"}, 16000)
 
 
 def test_by_identity_keeps_order():

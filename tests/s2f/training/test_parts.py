@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, RecipeError
 from s2f.features import identity_means
 from s2f.training.arguments import TrainingArguments, build_network
@@ -93,7 +94,8 @@ def test_identity_means_average_directions_at_the_mean_length():
 
 def clips(tiny_dataset, **changes):
     settings = Speech2FaceArguments(data="", output_dir="", face_encoder="", decoder="", seconds=3.0, **changes)
-    return VoiceClips([tiny_dataset / "id0.wav", tiny_dataset / "id1.wav"], [[0], [1, 2, 3]], settings, 16000)
+    data = DatasetFolder(tiny_dataset)
+    return VoiceClips(data, data.voices("train")[:2], [[0], [1, 2, 3]], settings, 16000)
 
 
 def test_clips_depend_on_seed_epoch_and_item_alone(tiny_dataset):
