@@ -50,6 +50,13 @@ def test_named_commands_exist():
     assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == {"demographics"}
 
 
+def test_shown_training_command_needs_nothing_but_data(capsys):
+    assert "accelerate launch train_s2f.py --config s2f/recipes/starter_s2f.yaml --data DIR\n" in README
+    recipe = str(CHECKOUT / "s2f/recipes/starter_s2f.yaml")
+    assert run(Speech2FaceArguments, train_speech2face, ["--config", recipe, "--data", "DIR", "--dry-run"]) == 0
+    assert "decoder: checkpoints/starter/decoder" in capsys.readouterr().out
+
+
 RECIPES = sorted(set(re.findall(r"(train_\w+)\.py --config (s2f/recipes/\w+\.yaml)", README)))
 
 
