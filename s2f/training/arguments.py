@@ -99,10 +99,10 @@ def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], ar
     except ArgumentError as error:
         print(f"{parser.prog}: error: {error}{_nearest(str(error), arguments_class)}", file=sys.stderr)
         return 2
-    values = {name: value for name, value in parsed.as_dict().items() if name not in ("config", "dry_run")}
-    if parsed.dry_run:
+    if parsed.pop("dry_run"):
         print(parser.dump(parsed, skip_unset=False), end="")
         return 0
+    values = {name: value for name, value in parsed.as_dict().items() if name != "config"}
     try:
         train(arguments_class(**values))
     except S2fError as error:
