@@ -44,6 +44,8 @@ class DecoderArguments(TrainingArguments):
         face_encoder: folder of the trained face encoder.
         network: constructor arguments of the decoder; `feature_size` follows from the encoder.
         mean_share: share of training features that are averaged over the person's views.
+        morph_share: share of training items that are morphs, random convex combinations of people.
+        morph_people: largest number of people in a morph.
         feature_noise: standard deviation of noise on the feature, in units of its root mean square.
         background_weight: weight of the texture outside the head, 1 treats all pixels alike.
     """
@@ -51,11 +53,13 @@ class DecoderArguments(TrainingArguments):
     face_encoder: str
     network: dict[str, Any] = field(default_factory=dict)
     mean_share: float = 0.0
+    morph_share: float = 0.0
+    morph_people: int = 2
     feature_noise: float = 0.0
     background_weight: float = 1.0
 
 
-class Faces(Dataset):
+class Faces:
     """Features of every view with the person's canonical texture and landmarks."""
 
     def __init__(
@@ -73,7 +77,6 @@ class Faces(Dataset):
         self.features = face_features(encoder, [data.path(row) for row in rows], device)
         self.means = identity_means(self.features, self.views)
         self.textures = self.images
-        self.seed, self.mean_share, self.feature_noise = 0, 0.0, 0.0
 
     def warp_textures(self, mean_landmarks: Tensor) -> None:
         """Warp every canonical image to the mean landmarks."""
@@ -86,15 +89,46 @@ class Faces(Dataset):
     def __len__(self) -> int:
         return len(self.identities)
 
+    def feature(self, person: int, mean_share: float, random: np.random.Generator) -> Tensor:
+        """A person's feature: the mean over the views with probability `mean_share`, else that of a random view."""
+        if random.random() < mean_share:
+            return self.means[person]
+        return self.features[random.choice(self.views[person])]
+
+
+class Samples(Dataset):
+    """Training items: a person, or a morph of several, with noise on the feature.
+
+    A morph averages unit features, textures and landmarks with the same random weights and keeps the mean length of
+    the features, so that a direction between people decodes to a face between them. Cole et al. morph landmarks and
+    textures of nearest neighbours independently and extract the feature from the morphed picture; this is cheaper.
+    """
+
+    def __init__(self, faces: Faces, arguments: DecoderArguments) -> None:
+        self.faces, self.arguments = faces, arguments
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         epoch, item = key
-        random = np.random.default_rng([self.seed, epoch, item])
-        use_mean = random.random() < self.mean_share
-        feature = self.means[item] if use_mean else self.features[random.choice(self.views[item])]
-        if self.feature_noise:
-            noise = torch.from_numpy(random.standard_normal(feature.shape)).float()
-            feature = feature + self.feature_noise * feature.square().mean().sqrt() * noise
-        return {"feature": feature, "texture": self.textures[item], "landmarks": self.landmarks[item]}
+        arguments = self.arguments
+        random = np.random.default_rng([arguments.seed, epoch, item])
+        people = [item]
+        if random.random() < arguments.morph_share:
+            others = int(random.integers(1, arguments.morph_people))
+            people += [int(person) for person in random.integers(0, len(self.faces), others)]
+        weights = torch.from_numpy(random.dirichlet(np.ones(len(people)))).float()
+        features = torch.stack([self.faces.feature(person, arguments.mean_share, random) for person in people])
+        direction = F.normalize(weights @ F.normalize(features, dim=-1), dim=0)
+        feature = direction * (weights @ features.norm(dim=-1))
+        noise = torch.from_numpy(random.standard_normal(feature.shape)).float()
+        textures = self.faces.textures[people].float() / 255
+        return {
+            "feature": feature + arguments.feature_noise * feature.square().mean().sqrt() * noise,
+            "texture": torch.einsum("k,kchw->chw", weights, textures),
+            "landmarks": torch.einsum("k,kln->ln", weights, self.faces.landmarks[people]),
+        }
 
 
 def require_size(image: Tensor, size_px: int) -> Tensor:
@@ -141,7 +175,7 @@ class DecoderModule(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms: `landmarks` (px^2), `texture`, `gradient`, and `feature` where it is weighted."""
-        target = batch["texture"].float() / 255
+        target = batch["texture"]
         if "feature" in self.wanted:
             output = self.decoder(batch["feature"])
             texture, landmarks = output.texture, output.landmarks
@@ -167,12 +201,11 @@ class DecoderTask:
         options = arguments.network | {"feature_size": self.encoder.embedding_dim}
         decoder = build_network(NormalizedFaceDecoder, options)
         size = decoder.image_size_px
-        self.dataset = Faces(data, "train", self.encoder, size, device)
+        faces = Faces(data, "train", self.encoder, size, device)
+        mean = faces.landmarks.mean(0)
+        faces.warp_textures(mean)
+        self.dataset = Samples(faces, arguments)
         self.held_out = Faces(data, "val", self.encoder, size, device)
-        mean = self.dataset.landmarks.mean(0)
-        self.dataset.warp_textures(mean)
-        self.dataset.seed, self.dataset.mean_share = arguments.seed, arguments.mean_share
-        self.dataset.feature_noise = arguments.feature_noise
         decoder.set_statistics(mean, *self._statistics(decoder))
         self.module = DecoderModule(decoder, self.encoder, arguments.loss_weights)
         if arguments.background_weight != 1.0:
@@ -182,7 +215,7 @@ class DecoderTask:
         """Mean texture and principal components, as far as the configuration has them."""
         if not decoder.config.learn_mean:
             return None, None
-        textures = self.dataset.textures
+        textures = self.dataset.faces.textures
         mean = textures.float().mean(0) / 255
         if not decoder.config.basis_size:
             return mean, None

@@ -33,6 +33,8 @@ network: {hidden_size: 16, landmark_sizes: [16], base_channels: 4, texture_chann
   warp_grid: 8, learn_mean: true, basis_size: 3, basis_size_px: 16, normalize_feature: true}
 loss_weights: {landmarks: 0.01, texture: 1.0, gradient: 1.0, feature: 0.1}
 mean_share: 0.5
+morph_share: 0.5
+morph_people: 3
 feature_noise: 0.1
 background_weight: 0.5
 train_batch_size: 3

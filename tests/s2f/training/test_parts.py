@@ -8,7 +8,7 @@ from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, RecipeError
 from s2f.features import identity_means
 from s2f.training.arguments import TrainingArguments, build_network
-from s2f.training.decoder import head_mask
+from s2f.training.decoder import DecoderArguments, Samples, head_mask
 from s2f.training.loop import StepSampler, build_optimizer, learning_rate
 from s2f.training.speech2face import Speech2FaceArguments, VoiceClips, pair_targets
 
@@ -130,3 +130,47 @@ def test_head_mask_is_one_inside_and_background_outside():
     assert mask[0, 5, 5] == pytest.approx(0.3, abs=1e-3)
     assert mask[0, 220, 20] == pytest.approx(0.3, abs=1e-3)
     torch.testing.assert_close(head_mask(points, 224, 1.0), torch.ones(1, 224, 224))
+
+
+class FourFaces:
+    """Stands in for `s2f.training.decoder.Faces`: person k has one feature, texture and landmark set of its own."""
+
+    features = means = torch.eye(4) * 3
+    textures = (torch.arange(4.0) * 60).to(torch.uint8)[:, None, None, None].expand(4, 3, 2, 2)
+    landmarks = torch.arange(4.0)[:, None, None].expand(4, 68, 2)
+
+    def __len__(self):
+        return 4
+
+    def feature(self, person, mean_share, random):
+        return self.features[person]
+
+
+def decoder_samples(**changes):
+    return Samples(FourFaces(), DecoderArguments(data="", output_dir="", face_encoder="", **changes))
+
+
+def test_samples_without_morphs_or_noise_are_the_people():
+    sample = decoder_samples()[0, 2]
+    torch.testing.assert_close(sample["feature"], torch.tensor([0.0, 0.0, 3.0, 0.0]))
+    assert sample["texture"][0, 0, 0].item() == pytest.approx(120 / 255)
+    assert sample["landmarks"][5, 1].item() == 2.0
+
+
+def test_morphs_use_one_set_of_weights_and_keep_the_length():
+    seen = 0
+    for epoch in range(20):
+        sample = decoder_samples(morph_share=1.0, morph_people=4)[epoch, 1]
+        assert sample["feature"].norm().item() == pytest.approx(3.0, rel=1e-5)
+        weights = sample["feature"] / sample["feature"].sum()  # the people's unit features are the axes
+        expected = (weights * torch.arange(4.0)).sum().item()
+        assert sample["landmarks"][0, 0].item() == pytest.approx(expected, abs=1e-4)
+        assert sample["texture"][0, 0, 0].item() == pytest.approx(expected * 60 / 255, abs=1e-4)
+        seen += int((weights > 0).sum()) > 1
+    assert seen > 10
+
+
+def test_feature_noise_has_the_stated_size():
+    clean = decoder_samples()[0, 0]["feature"]
+    noise = torch.stack([decoder_samples(feature_noise=0.2)[epoch, 0]["feature"] - clean for epoch in range(400)])
+    assert noise.std().item() == pytest.approx(0.2 * 3 / 2, rel=0.1)  # root mean square of the feature: 3 / sqrt(4)
