@@ -5,7 +5,6 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,14 @@ import numpy as np
 from s2f import __version__, audio, checkpoints, face_detection
 from s2f.errors import S2fError
 
-CORE = ("torch", "diffusers", "accelerate", "safetensors", "numpy", "pillow", "soundfile", "soxr", "jsonargparse")
-OPTIONAL = ("torchvision", "kornia", "librosa", "av", "dlib", "face_recognition_models", "gradio")
+CORE = (
+    *("torch", "torchvision", "diffusers", "accelerate", "safetensors", "kornia", "librosa", "numpy", "scipy"),
+    *("scikit-learn", "pillow", "soundfile", "soxr", "jsonargparse"),
+)
+OPTIONAL = ("av", "dlib", "face_recognition_models")
 PROBE_HZ = 16000
 SOUNDFILE_FORMATS = {"wav": None, "flac": None, "mp3": None, "ogg": "VORBIS"}
 PYAV_FORMATS = {"m4a": ("ipod", "aac", 16000), "webm": ("webm", "libopus", 48000)}
-LANDMARKS_FILE = "shape_predictor_68_face_landmarks.dat"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def report() -> dict[str, Any]:
     """
     packages = {name: _version(name) for name in CORE + OPTIONAL}
     codecs = {name: _probe(name) for name in (*SOUNDFILE_FORMATS, *PYAV_FORMATS)}
-    assets = [_starter(), _dlib_file(face_detection.DETECTOR_FILE), _dlib_file(LANDMARKS_FILE)]
+    assets = [_starter(), _face_detector()]
     core_codecs = all(codecs[name] == "ok" for name in SOUNDFILE_FORMATS)
     return {
         "ok": all(packages[name] for name in CORE) and core_codecs and assets[0].found,
@@ -155,24 +156,19 @@ def _starter() -> Asset:
     return Asset("starter checkpoint", str(folder), found, detail, "s2f reconstruct without --checkpoint", how)
 
 
-def _dlib_file(file_name: str) -> Asset:
-    detector = file_name == face_detection.DETECTOR_FILE
-    path: Path | None
+def _face_detector() -> Asset:
+    path = face_detection.packaged_model(face_detection.DETECTOR_FILE)
     try:
-        path = face_detection.detector_path() if detector else face_detection.packaged_model(file_name)
+        path = face_detection.detector_path()
+        present, detail = True, _size(path.stat().st_size)
     except S2fError:
-        path = face_detection.packaged_model(file_name)
-    present = path is not None and path.is_file()
+        present, detail = False, "no file"
     dlib = importlib.util.find_spec("dlib") is not None
-    size = _size(path.stat().st_size) if present and path else "no file"
-    detail = size if dlib else f"{size}; the package dlib is not installed"
-    name = "dlib face detector" if detector else "dlib 68 landmarks"
-    needed_by = "s2f prepare (cropping photos)" if detector else "s2f-eval craniofacial on photos"
-    how = face_detection.INSTALL
-    if detector:
-        how += f", or point {face_detection.DETECTOR_VARIABLE} at the file"
-    place = str(path) if path else f"face_recognition_models/models/{file_name}"
-    return Asset(name, place, present and dlib, detail, needed_by, how)
+    if not dlib:
+        detail += "; the package dlib is not installed"
+    how = f"{face_detection.INSTALL}, or point {face_detection.DETECTOR_VARIABLE} at the file"
+    place = str(path) if path else f"face_recognition_models/models/{face_detection.DETECTOR_FILE}"
+    return Asset("dlib face detector", place, present and dlib, detail, "s2f-eval demographics --faces", how)
 
 
 def _size(count: int) -> str:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
+from torchvision.transforms import v2
+from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from s2f.errors import ImageError
@@ -83,11 +84,9 @@ def resize(image: Float[Tensor, "B 3 H H"], size_px: int) -> Float[Tensor, "B 3 
     Returns:
         (B, 3, P, P).
     """
-    if image.shape[-1] == size_px:
-        return image
-    return F.interpolate(image, (size_px, size_px), mode="bilinear", align_corners=False, antialias=True)
+    return v2.functional.resize(image, [size_px, size_px], antialias=True)
 
 
 def grid(rows: Sequence[Sequence[Float[Tensor, "3 H W"]]]) -> Image.Image:
-    """Contact sheet: one list of images per row, all of one size."""
-    return to_pil(torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1))
+    """Contact sheet: one list of images per row, all of one size, all rows equally long."""
+    return to_pil(make_grid([image for row in rows for image in row], nrow=len(rows[0]), padding=0))

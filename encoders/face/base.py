@@ -9,7 +9,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
+from torchvision.transforms import v2
 
 
 class FaceEncoderOutput(NamedTuple):
@@ -56,10 +56,7 @@ class FaceEncoder(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"expected square RGB images (B, 3, H, H), got {tuple(image.shape)}; crop the face to a square first"
             )
-        if image.shape[-1] == self.image_size_px:
-            return image
-        size = (self.image_size_px, self.image_size_px)
-        return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+        return v2.functional.resize(image, [self.image_size_px, self.image_size_px], antialias=True)
 
     def _normalize(self, image: Float[Tensor, "B 3 P P"]) -> Float[Tensor, "B 3 P P"]:
         size = self.image_size_px
