@@ -55,10 +55,11 @@ def face_features(encoder: FaceEncoder, paths: Sequence[Path], device: torch.dev
     return torch.cat(chunks).clone()
 
 
-def identity_means(features: Float[Tensor, "N D"], groups: Sequence[Sequence[int]]) -> Float[Tensor, "M D"]:
+def direction_means(features: Float[Tensor, "N D"], groups: Sequence[Sequence[int]]) -> Float[Tensor, "M D"]:
     """Mean direction of each group of features, at the mean length of its members.
 
-    Averaging several views of one person removes pose and light; unit vectors are averaged so that no view dominates.
+    Averaging views removes pose and light, averaging people what they do not share; unit vectors are averaged so that
+    no member dominates.
 
     Args:
         features: (N, D).

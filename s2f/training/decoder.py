@@ -26,7 +26,7 @@ from decoder.warp import warp_image
 from encoders.face.base import FaceEncoder
 from s2f.datasets import DatasetFolder, by_identity
 from s2f.errors import DatasetError
-from s2f.features import face_features, identity_means, load_face_encoder
+from s2f.features import direction_means, face_features, load_face_encoder
 from s2f.files import whole_folder
 from s2f.images import grid, load_batch, to_bytes
 from s2f.losses import feature_cosine, gradient_l1, landmark_mse, texture_l1
@@ -75,7 +75,7 @@ class Faces:
         groups = by_identity({**row, "number": str(number)} for number, row in enumerate(rows))
         self.views = [[int(row["number"]) for row in groups[identity]] for identity in self.identities]
         self.features = face_features(encoder, [data.path(row) for row in rows], device)
-        self.means = identity_means(self.features, self.views)
+        self.means = direction_means(self.features, self.views)
         self.textures = self.images
 
     def warp_textures(self, mean_landmarks: Tensor) -> None:

@@ -27,7 +27,7 @@ from s2f.augment import augment_voice
 from s2f.checkpoints import load_network
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import DatasetError, RecipeError
-from s2f.features import face_features, identity_means, load_face_encoder
+from s2f.features import direction_means, face_features, load_face_encoder
 from s2f.files import whole_folder
 from s2f.images import grid, load_image, resize
 from s2f.losses import speech2face_terms
@@ -51,7 +51,8 @@ class Speech2FaceArguments(TrainingArguments):
         crop: use the first `seconds` of a recording or a random part of it.
         trim_db: cut leading and trailing sound this far below the peak.
         augment: vary room, channel, noise and level.
-        target: feature of one face (of the same video where that is known), or the mean over a person's faces.
+        target: feature of one face (of the same video where that is known), or the mean over the faces of everybody
+            with this recording: one person in real data, several in simulated data.
         temperature: of the distillation term.
         mean_bias: start the last layer's bias at the mean target, so that training starts from the mean face.
         cached_clips: decoded recordings kept in memory by each loading process.
@@ -64,10 +65,18 @@ class Speech2FaceArguments(TrainingArguments):
     crop: Literal["start", "random"] = "start"
     trim_db: float | None = None
     augment: bool = False
-    target: Literal["face", "identity_mean"] = "face"
+    target: Literal["face", "recording_mean"] = "face"
     temperature: float = 2.0
     mean_bias: bool = False
     cached_clips: int = 0
+
+
+Recording = tuple[str, str, str]
+
+
+def recording_of(row: Row) -> Recording:
+    """What makes rows of voices.csv the same sound: path, start and duration."""
+    return row["path"], row.get("start_s", ""), row.get("duration_s", "")
 
 
 @dataclass
@@ -91,7 +100,7 @@ def pair_targets(voices: list[Row], faces: list[Row], features: Tensor, target: 
         faces: rows of faces.csv, one per row of `features`.
         features: (N, D) face features.
         target: `face`: any face of the voice's video, or of the person where no face shares the video;
-            `identity_mean`: the mean of the person's features.
+            `recording_mean`: the mean over the faces of everybody whose voice is the same recording.
 
     Returns:
         The targets.
@@ -107,11 +116,13 @@ def pair_targets(voices: list[Row], faces: list[Row], features: Tensor, target: 
     without = sorted({row["identity"] for row in voices} - set(of_identity))
     if without:
         raise DatasetError("a face for every voice", f"none for {without[0]}", "remove such identities from people.csv")
-    if target == "identity_mean":
-        names = list(of_identity)
-        means = identity_means(features, [of_identity[name] for name in names])
-        position = {name: [index] for index, name in enumerate(names)}
-        return Targets(means, [position[row["identity"]] for row in voices])
+    if target == "recording_mean":
+        members: dict[Recording, list[int]] = {}
+        for row in voices:
+            members.setdefault(recording_of(row), []).extend(of_identity[row["identity"]])
+        position = {recording: [index] for index, recording in enumerate(members)}
+        means = direction_means(features, list(members.values()))
+        return Targets(means, [position[recording_of(row)] for row in voices])
     same_video = [of_video.get((row["identity"], row.get("video") or " "), []) for row in voices]
     either = [found or of_identity[row["identity"]] for row, found in zip(voices, same_video, strict=True)]
     return Targets(features, either)
@@ -130,10 +141,9 @@ class VoiceClips(Dataset):
     ) -> None:
         self.data, self.rows, self.candidates, self.arguments = data, rows, candidates, arguments
         self.sample_rate_hz = sample_rate_hz
-        self.recordings = [(row["path"], row.get("start_s", ""), row.get("duration_s", "")) for row in rows]
-        self.read: Callable[[tuple[str, str, str]], np.ndarray] = lru_cache(arguments.cached_clips)(self._read)
+        self.read: Callable[[Recording], np.ndarray] = lru_cache(arguments.cached_clips)(self._read)
 
-    def _read(self, recording: tuple[str, str, str]) -> np.ndarray:
+    def _read(self, recording: Recording) -> np.ndarray:
         row = dict(zip(("path", "start_s", "duration_s"), recording, strict=True))
         waveform = self.data.voice(row, self.sample_rate_hz)
         if self.arguments.trim_db is not None:
@@ -148,7 +158,7 @@ class VoiceClips(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, item = key
         random = np.random.default_rng([self.arguments.seed, epoch, item])
-        waveform = self.read(self.recordings[item])
+        waveform = self.read(recording_of(self.rows[item]))
         length = round(self.arguments.seconds * self.sample_rate_hz)
         if len(waveform) < length:
             waveform = np.resize(waveform, length)
@@ -218,7 +228,7 @@ class Speech2FaceTask:
         self.module.targets = targets.features
         self.dataset = VoiceClips(data, voices, targets.candidates, arguments, voice_encoder.sample_rate_hz)
         self.held_out = data.voices("val")
-        self.held_out_targets = self._targets("val", self.held_out, "identity_mean", device)
+        self.held_out_targets = self._targets("val", self.held_out, "recording_mean", device)
         if arguments.mean_bias:
             with torch.no_grad():
                 voice_encoder.fc2.bias.copy_(targets.features.mean(0))

@@ -6,7 +6,7 @@ import torch
 
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, RecipeError
-from s2f.features import identity_means
+from s2f.features import direction_means
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.decoder import DecoderArguments, Samples, head_mask
 from s2f.training.loop import StepSampler, build_optimizer, learning_rate
@@ -78,18 +78,26 @@ def test_pairing_prefers_the_same_video():
     paired = pair_targets(voices, faces, features, "face")
     assert paired.candidates == [[1], [0, 1], [2]]
     assert paired.features is features
-    means = pair_targets(voices, faces, features, "identity_mean")
-    assert means.candidates == [[0], [0], [1]]
-    torch.testing.assert_close(means.features[0], torch.tensor([0.5**0.5, 0.5**0.5, 0.0]))
     with pytest.raises(DatasetError, match="none for c"):
         pair_targets(rows(("c", "")), faces, features, "face")
 
 
-def test_identity_means_average_directions_at_the_mean_length():
+def test_direction_means_average_directions_at_the_mean_length():
     features = torch.tensor([[4.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
-    means = identity_means(features, [[0, 1], [2]])
+    means = direction_means(features, [[0, 1], [2]])
     torch.testing.assert_close(means[0], torch.tensor([3.0, 3.0]) / 2**0.5)
     torch.testing.assert_close(means[1], features[2])
+
+
+def test_recording_mean_is_over_everybody_with_the_recording():
+    faces = rows(("a", ""), ("a", ""), ("b", ""), ("c", ""))
+    voices = [{"identity": identity, "path": path} for identity, path in (("a", "x"), ("b", "x"), ("c", "y"))]
+    targets = pair_targets(voices, faces, torch.eye(4), "recording_mean")
+    assert targets.candidates == [[0], [0], [1]]
+    torch.testing.assert_close(targets.features[0], torch.tensor([1.0, 1.0, 1.0, 0.0]) / 3**0.5)
+    torch.testing.assert_close(targets.features[1], torch.eye(4)[3])
+    apart = [row | {"start_s": str(k)} for k, row in enumerate(voices)]
+    assert pair_targets(apart, faces, torch.eye(4), "recording_mean").candidates == [[0], [1], [2]]
 
 
 def clips(tiny_dataset, **changes):
