@@ -3,12 +3,12 @@
 Papers: Oh et al., "Speech2Face" (CVPR 2019), Eq. 1; Cole et al., "Synthesizing Normalized Faces" (CVPR 2017), sections
 on decoder training. Every function takes a batch and returns the mean over it.
 
-Reductions. Eq. 1 does not say whether its norms are sums or means over units. The weights it prints (1, 0.025, 200) were
-tuned so that the gradients of the three terms with respect to the voice feature are of similar size near step 1,000.
-`benchmarks/gradient_balance.py starter DATA` prints those gradients, weighted: 28 for the L1 term summed over units or
-0.11 averaged, 0.005 for the normalised term, 93 for the distillation. Only the sum puts L1 near the distillation; the
-middle term is small in either reading, at the starter's feature length. So: L1 and squared L2 are summed over units,
-distillation is the sum over identities as printed, and all are averaged over the batch.
+Reductions. Eq. 1 does not say whether its norms are sums or means over units. The weights it prints (1, 0.025, 200)
+were tuned so that the gradients of the three terms with respect to the voice feature are of similar size near step
+1,000. `benchmarks/gradient_balance.py starter DATA` prints those gradients, weighted: 28 for the L1 term summed over
+units or 0.11 averaged, 0.005 for the normalised term, 93 for the distillation. Only the sum puts L1 near the
+distillation; the middle term is small in either reading, at the starter's feature length. So: L1 and squared L2 are
+summed over units, distillation is the sum over identities as printed, and all are averaged over the batch.
 """
 
 from __future__ import annotations

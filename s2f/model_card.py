@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from s2f.datasets import SPLITS, DatasetFolder
 from s2f.files import write_text
 
 STAGES = ("face", "decoder", "s2f")
@@ -28,8 +29,8 @@ works without a download. **It shows the machinery; it says nothing about real p
 ## What it learned from
 
 * **Voices**: {speakers} readers of LibriSpeech train-clean-100 (V. Panayotov, G. Chen, D. Povey, S. Khudanpur, "Librispeech:
-  an ASR corpus based on public domain audio books", ICASSP 2015; CC BY 4.0), one utterance each; {held_out} further readers are
-  held out and heard by no stage.
+  an ASR corpus based on public domain audio books", ICASSP 2015; CC BY 4.0), one utterance each; {validation_speakers} further readers
+  for validation; {held_out} more are held out and heard by no stage.
 * **Faces**: {identities} simulated people rendered from MakeHuman's open geometry (CC0 1.0) by `s2f simulate`. No photograph, no
   real person's likeness.
 * **The link**: a simulated person has the gender of the reader whose voice it was given. Age, shape, skin and hair are
@@ -60,6 +61,9 @@ one face in the drawn picture.
 
 ## Limits
 
+* The pictures of one gender differ a little from voice to voice. Nothing else was linked to the voice in training, so these
+  differences are noise and mean nothing.
+* The held-out readers were looked at while the recipe was made (`LOG.md` tells how often), so the figures are a little flattering.
 * Read English speech from audiobooks; other recordings are less certain. Children's and elderly voices were not in training.
 * The ethnic poles of the simulated faces are MakeHuman's three coarse ones; they are not human categories, and no voice is linked
   to any of them.
@@ -81,12 +85,11 @@ def card(run: Path, checkpoint: str) -> str:
     evaluation = json.loads((run / "evaluation.json").read_text())
     rows = evaluation["rows"]
     held_out = next(row["n"] for row in rows if (row["direction"], row["group"]) == ("v2f", "U"))
-    people = (run / "data" / "people.csv").read_text().splitlines()
-    header = people[0].split(",")
-    column, split = header.index("speaker"), header.index("split")
-    speakers = {line.split(",")[column] for line in people[1:] if line.split(",")[split] != "test"}
+    people = DatasetFolder(run / "data").people.values()
+    readers = {split: len({row["speaker"] for row in people if row["split"] == split}) for split in SPLITS}
     return CARD.format(
-        speakers=len(speakers),
+        speakers=readers["train"],
+        validation_speakers=readers["val"],
         held_out=held_out,
         identities=dataset["identities"],
         **dataset["splits"],
