@@ -28,7 +28,9 @@ train decoder decoder --face_encoder "$out/face/face_encoder"
 train s2f pipeline --face_encoder "$out/face/face_encoder" --decoder "$out/decoder/decoder"
 
 s2f-eval demographics "$out/s2f/pipeline" "$out/data" --faces --pictures "$out/pictures" --json > "$out/evaluation.json"
+rm -rf checkpoints/starter.partial
+cp -r "$out/s2f/pipeline" checkpoints/starter.partial
+python -m s2f.model_card "$out" checkpoints/starter.partial
 rm -rf checkpoints/starter
-cp -r "$out/s2f/pipeline" checkpoints/starter
-python -m s2f.model_card "$out" checkpoints/starter
+mv checkpoints/starter.partial checkpoints/starter
 python docs/starter_voices.py "$out/data" "$out/pictures" docs/pictures/starter_voices.png

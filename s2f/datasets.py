@@ -84,8 +84,17 @@ class DatasetFolder:
         return self._of("voices.csv", splits)
 
     def faces(self, *splits: str) -> list[Row]:
-        """Rows of faces.csv whose identity is in the given splits."""
-        return self._of("faces.csv", splits)
+        """Rows of faces.csv whose identity is in the given splits.
+
+        Raises:
+            DatasetError: none, or pictures that are not cropped yet: a face box is filled.
+        """
+        rows = self._of("faces.csv", splits)
+        boxed = next((row for row in rows if any(row.get(side) for side in ("left", "top", "right", "bottom"))), None)
+        if boxed is not None:
+            fix = "crop the pictures to their boxes and leave those columns empty"
+            raise DatasetError("cropped faces in faces.csv", f"a face box for {boxed['path']}", fix)
+        return rows
 
     def canonical_faces(self, *splits: str) -> dict[str, Row]:
         """The canonical face of each identity of the given splits.
@@ -146,6 +155,20 @@ class DatasetFolder:
             values = [float(value) for name, value in row.items() if name != "path"]
             found[row["path"]] = np.asarray(values, dtype=np.float32).reshape(-1, 2)
         return found
+
+    def landmarks_of(self, rows: Iterable[Row]) -> np.ndarray:
+        """Landmarks (N, 68, 2) of the pictures of N rows.
+
+        Raises:
+            DatasetError: a picture without landmarks.
+        """
+        known = self.landmarks()
+        paths = [row["path"] for row in rows]
+        missing = [path for path in paths if path not in known]
+        if missing:
+            got = f"none for {len(missing)} of them, first {missing[0]}"
+            raise DatasetError("landmarks of every canonical face in landmarks.csv", got, "add the missing rows")
+        return np.stack([known[path] for path in paths])
 
 
 def by_identity(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -7,14 +7,17 @@ class S2fError(ValueError):
     Args:
         expected: what would have been accepted.
         got: what was given instead.
-        fix: what to do about it.
+        fix: what to do about it. PyTorch's loader passes an error of a worker process on as one text, the traceback
+            with the sentence on its last line: then `got` and `fix` are absent and the sentence is kept.
     """
 
-    def __init__(self, expected: str, got: str, fix: str):
+    def __init__(self, expected: str, got: str | None = None, fix: str | None = None):
         super().__init__(expected, got, fix)
         self.expected, self.got, self.fix = expected, got, fix
 
     def __str__(self) -> str:
+        if self.got is None:
+            return self.expected.strip().splitlines()[-1].partition("Error: ")[2] or self.expected
         return f"expected {self.expected}, got {self.got}; {self.fix}"
 
 

@@ -68,7 +68,10 @@ def load_batch(
     """
 
     def read(path: Path) -> Tensor:
-        return to_bytes(prepare(load_image(path)[None]))[0]
+        try:
+            return to_bytes(prepare(load_image(path)[None]))[0]
+        except ValueError as error:
+            raise ImageError("pictures as the network takes them", f"{path}: {error}", "prepare that file") from error
 
     with ThreadPoolExecutor(threads) as pool:
         return torch.stack(list(tqdm(pool.map(read, paths), total=len(paths), desc=label, disable=None)))

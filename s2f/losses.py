@@ -20,6 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2f.errors import RecipeError
+
 
 def decoder_layer_l1(prediction: Float[Tensor, "B H"], target: Float[Tensor, "B H"]) -> Float[Tensor, ""]:
     """First term of Eq. 1: |f_dec(v_f) - f_dec(v_s)|_1, summed over the H units.
@@ -162,13 +164,12 @@ def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) ->
         Scalar.
 
     Raises:
-        ValueError: a weight names no term.
+        RecipeError: a weight names no term, a term has no weight, or all weights are 0.
     """
-    unknown = sorted(set(weights) - set(terms))
-    if unknown:
-        raise ValueError(
-            f"expected loss weights for {', '.join(sorted(terms))}, got {', '.join(unknown)}; correct the recipe"
-        )
+    dropped = {name for name, weight in weights.items() if not weight}
+    if set(weights) - dropped != set(terms) - dropped or len(dropped) == len(weights):
+        expected = f"loss_weights for {', '.join(sorted(terms))}, not all 0"
+        raise RecipeError(expected, ", ".join(f"{name} {weights[name]}" for name in weights) or "none", "correct them")
     total = torch.zeros((), device=next(iter(terms.values())).device)
     for name, weight in weights.items():
         if weight:

@@ -37,10 +37,11 @@ class TrainingArguments:
         max_grad_norm: gradients are clipped to this norm; 0 turns clipping off.
         loss_weights: weight of each loss term by name.
         checkpointing_steps: steps between checkpoints.
+        checkpoints_total_limit: newest checkpoints kept; None keeps all.
         resume_from_checkpoint: `latest` or the path of a checkpoint of the same run.
         validation_steps: steps between validations.
         logging_steps: steps between rows of log.jsonl.
-        mixed_precision: no, fp16 or bf16.
+        mixed_precision: no, fp16 or bf16; None takes what `accelerate launch` or its config file says.
         dataloader_num_workers: processes that load data, per training process.
         cpu: train on the CPU even where an accelerator is present.
     """
@@ -64,10 +65,11 @@ class TrainingArguments:
     max_grad_norm: float = 0.0
     loss_weights: dict[str, float] = field(default_factory=dict)
     checkpointing_steps: int = 500
+    checkpoints_total_limit: int | None = None
     resume_from_checkpoint: str | None = None
     validation_steps: int = 500
     logging_steps: int = 10
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = None
     dataloader_num_workers: int = 0
     cpu: bool = False
 

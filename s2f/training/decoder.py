@@ -25,7 +25,7 @@ from decoder.normalized import NormalizedFaceDecoder
 from decoder.warp import warp_image
 from encoders.face.base import FaceEncoder
 from s2f.datasets import DatasetFolder, by_identity
-from s2f.errors import DatasetError
+from s2f.errors import DatasetError, RecipeError
 from s2f.features import direction_means, face_features, load_face_encoder
 from s2f.files import whole_folder
 from s2f.images import grid, load_batch, to_bytes
@@ -67,8 +67,7 @@ class Faces:
     ) -> None:
         canonical = data.canonical_faces(split)
         self.identities = sorted(canonical)
-        landmarks = data.landmarks()
-        self.landmarks = torch.stack([torch.from_numpy(landmarks[canonical[i]["path"]]) for i in self.identities])
+        self.landmarks = torch.from_numpy(data.landmarks_of(canonical[identity] for identity in self.identities))
         paths = [data.path(canonical[identity]) for identity in self.identities]
         self.images = load_batch(paths, partial(require_size, size_px=size_px), "canonical")
         rows = data.faces(split)
@@ -196,6 +195,8 @@ class DecoderTask:
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: DecoderArguments, device: torch.device) -> None:
+        if arguments.morph_share and arguments.morph_people < 2:
+            raise RecipeError("morph_people >= 2", str(arguments.morph_people), "or set morph_share: 0")
         self.split_hash = data.split_hash
         self.encoder = load_face_encoder(arguments.face_encoder).to(device).requires_grad_(False)
         options = arguments.network | {"feature_size": self.encoder.embedding_dim}

@@ -85,8 +85,7 @@ class SideTargets:
     def read(cls, data: DatasetFolder, identities: list[str]) -> SideTargets:
         """Collect the targets of `identities`; raises DatasetError where gender or age is missing."""
         canonical = data.canonical_faces("train", "val")
-        landmarks = data.landmarks()
-        points = torch.stack([torch.from_numpy(landmarks[canonical[i]["path"]]).flatten() for i in identities])
+        points = torch.from_numpy(data.landmarks_of(canonical[identity] for identity in identities)).flatten(1)
         paths = [data.path(canonical[identity]) for identity in identities]
         size = (THUMBNAIL_PX, THUMBNAIL_PX)
         small = load_batch(paths, lambda image: F.interpolate(image, size, mode="area"), "thumbnails")

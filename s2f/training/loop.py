@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, send_to_device, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
@@ -115,13 +115,14 @@ def build_optimizer(module: nn.Module, arguments: TrainingArguments) -> torch.op
 
 @dataclass
 class State:
-    """Everything a run owns besides the task."""
+    """Everything a run owns besides the task; `decides` is what a resumed run must share with the interrupted one."""
 
     accelerator: Accelerator
     module: nn.Module
     optimizer: torch.optim.Optimizer
     folder: Path
     total_steps: int
+    decides: dict[str, Any]
     step: int = 0
 
 
@@ -139,7 +140,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
     state = _build_state(task, arguments, accelerator)
     if arguments.resume_from_checkpoint:
         _resume(state, arguments.resume_from_checkpoint)
-    _start_log(state, task, arguments)
+    _start_log(state, arguments)
     sampler = StepSampler(
         len(task.dataset),  # type: ignore[arg-type]
         arguments.train_batch_size,
@@ -169,7 +170,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
         if state.step % arguments.validation_steps == 0 or last:
             _validate(state, task)
         if state.step % arguments.checkpointing_steps == 0:
-            _save(state)
+            _save(state, arguments.checkpoints_total_limit)
     progress.close()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -193,7 +194,8 @@ def start(arguments: TrainingArguments) -> Accelerator:
         raise RecipeError(
             "an output_dir that can be made", f"{arguments.output_dir} ({error.strerror})", "choose another folder"
         ) from error
-    accelerator = Accelerator(mixed_precision=arguments.mixed_precision, cpu=arguments.cpu)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=0 in arguments.loss_weights.values())
+    accelerator = Accelerator(mixed_precision=arguments.mixed_precision, cpu=arguments.cpu, kwargs_handlers=[unused])
     set_seed(arguments.seed, device_specific=True)
     return accelerator
 
@@ -205,7 +207,14 @@ def _build_state(task: Task, arguments: TrainingArguments, accelerator: Accelera
     per_step = arguments.train_batch_size * accelerator.num_processes
     epochs = math.ceil(arguments.num_train_epochs * len(task.dataset) / per_step)  # type: ignore[arg-type]
     total = epochs if arguments.max_train_steps is None else arguments.max_train_steps
-    return State(accelerator, module, optimizer, Path(arguments.output_dir), total)
+    decides = {
+        "seed": arguments.seed,
+        "train_batch_size": arguments.train_batch_size,
+        "processes": accelerator.num_processes,
+        "mixed_precision": str(accelerator.mixed_precision),
+        "split_hash": task.split_hash,
+    }
+    return State(accelerator, module, optimizer, Path(arguments.output_dir), total, decides)
 
 
 def _train_step(state: State, batch: Any, arguments: TrainingArguments) -> dict[str, Tensor]:
@@ -235,13 +244,14 @@ def _validate(state: State, task: Task) -> None:
         folder = state.folder / "validation" / f"step_{state.step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
         task.module.eval()
-        with torch.random.fork_rng(), torch.inference_mode():
+        device = state.accelerator.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
             figures = task.validate(folder)
         _log(state, {"event": "validation"} | figures)
     state.accelerator.wait_for_everyone()
 
 
-def _start_log(state: State, task: Task, arguments: TrainingArguments) -> None:
+def _start_log(state: State, arguments: TrainingArguments) -> None:
     """Drop rows beyond the resumed step, so that no step is logged twice, and write the run's header."""
     if not state.accelerator.is_main_process:
         return
@@ -249,8 +259,7 @@ def _start_log(state: State, task: Task, arguments: TrainingArguments) -> None:
     if path.exists() and state.step:
         kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= state.step]
     write_text(path, "".join(line + "\n" for line in kept))
-    header = {"event": "start", "split_hash": task.split_hash, "processes": state.accelerator.num_processes}
-    _log(state, header | {"arguments": asdict(arguments)})
+    _log(state, {"event": "start"} | state.decides | {"arguments": asdict(arguments)})
 
 
 def _log(state: State, row: Mapping[str, Any]) -> None:
@@ -259,17 +268,19 @@ def _log(state: State, row: Mapping[str, Any]) -> None:
             file.write(json.dumps({"step": state.step} | dict(row)) + "\n")
 
 
-def _save(state: State) -> None:
-    """Write `checkpoint-<step>` under a temporary name, then rename it."""
+def _save(state: State, limit: int | None) -> None:
+    """Write `checkpoint-<step>` under a temporary name, then rename it; drop the oldest ones beyond `limit`."""
     final = state.folder / f"checkpoint-{state.step}"
     partial = state.folder / f"checkpoint-{state.step}.partial"
     state.accelerator.wait_for_everyone()
     state.accelerator.save_state(str(partial))
     state.accelerator.wait_for_everyone()
     if state.accelerator.is_main_process:
-        (partial / "step.json").write_text(json.dumps({"step": state.step}))
+        (partial / "step.json").write_text(json.dumps({"step": state.step} | state.decides))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
+        for old in _checkpoints(state.folder)[: -limit if limit else 0]:
+            shutil.rmtree(old)
     state.accelerator.wait_for_everyone()
 
 
@@ -287,7 +298,14 @@ def _resume(state: State, wanted: str) -> None:
         folder = found[-1]
     if not (folder / "step.json").is_file():
         raise RecipeError("a checkpoint folder", f"{folder}", "give the path of a checkpoint-<step> folder")
-    step = json.loads((folder / "step.json").read_text())["step"]
+    stored = json.loads((folder / "step.json").read_text())
+    step = stored.pop("step")
+    changed = [
+        f"{name} {stored.get(name)} then, {now} now" for name, now in state.decides.items() if stored.get(name) != now
+    ]
+    if changed:
+        fix = "repeat the settings, or start anew in another folder"
+        raise RecipeError(f"the settings of {folder}", "; ".join(changed), fix)
     if step > state.total_steps:
         raise RecipeError(
             f"a checkpoint of at most {state.total_steps} steps", f"{step} in {folder}", "raise max_train_steps"

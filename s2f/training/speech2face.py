@@ -7,9 +7,7 @@ over a person's views.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,15 +139,20 @@ class VoiceClips(Dataset):
     ) -> None:
         self.data, self.rows, self.candidates, self.arguments = data, rows, candidates, arguments
         self.sample_rate_hz = sample_rate_hz
-        self.read: Callable[[Recording], np.ndarray] = lru_cache(arguments.cached_clips)(self._read)
+        self.cache: dict[Recording, np.ndarray] = {}
 
-    def _read(self, recording: Recording) -> np.ndarray:
+    def read(self, recording: Recording) -> np.ndarray:
+        """Decode and trim a recording; the first `cached_clips` are kept in memory."""
+        if recording in self.cache:
+            return self.cache[recording]
         row = dict(zip(("path", "start_s", "duration_s"), recording, strict=True))
         waveform = self.data.voice(row, self.sample_rate_hz)
         if self.arguments.trim_db is not None:
             from librosa.effects import trim
 
             waveform, _ = trim(waveform, top_db=self.arguments.trim_db)
+        if len(self.cache) < self.arguments.cached_clips:
+            self.cache[recording] = waveform
         return waveform
 
     def __len__(self) -> int:
@@ -195,11 +198,12 @@ class Speech2FaceModule(nn.Module):
         return self.terms(predicted, self.targets[batch["target"]])
 
     def terms(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Eq. 1's unweighted terms for (B, D) features."""
+        """Eq. 1's unweighted terms for (B, D) features, in float32 whatever the autocast state."""
         face_encoder, decoder = self.frozen
-        return speech2face_terms(
-            predicted, target, decoder.first_layer, face_encoder.logits, self.arguments.temperature
-        )
+        with torch.autocast(predicted.device.type, enabled=False):
+            return speech2face_terms(
+                predicted.float(), target, decoder.first_layer, face_encoder.logits, self.arguments.temperature
+            )
 
 
 class Speech2FaceTask:

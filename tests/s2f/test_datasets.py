@@ -80,6 +80,26 @@ def test_voice_is_the_rows_part_of_its_recording(tiny_dataset):
         data.voice(row | {"start_s": "9"}, 16000)
 
 
+def test_face_boxes_are_refused_until_something_crops(tmp_path):
+    write_csv(tmp_path / "people.csv", [{"identity": "a", "split": "train"}])
+    boxed = {"identity": "a", "path": "a.png", "left": "10", "top": "", "right": "", "bottom": ""}
+    write_csv(tmp_path / "faces.csv", [boxed])
+    with pytest.raises(DatasetError, match=r"cropped faces in faces\.csv, got a face box for a\.png"):
+        DatasetFolder(tmp_path).faces("train")
+    write_csv(tmp_path / "faces.csv", [boxed | {"left": ""}])
+    assert len(DatasetFolder(tmp_path).faces("train")) == 1
+
+
+def test_missing_landmarks_are_named(tiny_dataset):
+    data = DatasetFolder(tiny_dataset)
+    rows = list(data.canonical_faces("val").values())
+    points = data.landmarks_of(rows)
+    assert points.shape == (2, 68, 2)
+    assert (points[1] == data.landmarks()[rows[1]["path"]]).all()
+    with pytest.raises(DatasetError, match=r"none for 1 of them, first other\.png"):
+        data.landmarks_of([*rows, {"path": "other.png"}])
+
+
 def test_by_identity_keeps_order():
     rows = [{"identity": "b", "path": "1"}, {"identity": "a", "path": "2"}, {"identity": "b", "path": "3"}]
     assert [row["path"] for row in by_identity(rows)["b"]] == ["1", "3"]

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from s2f.errors import RecipeError
 from s2f.losses import (
     decoder_layer_l1,
     distillation,
@@ -122,9 +123,11 @@ def test_gradient_l1_ignores_offsets_and_sees_edges():
 def test_weighted_total_by_hand_and_unknown_names():
     terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
     assert weighted_total(terms, {"a": 0.5, "b": 2.0}).item() == pytest.approx(7.0)
-    assert weighted_total(terms, {"b": 2.0}).item() == pytest.approx(6.0)
-    with pytest.raises(ValueError, match="expected loss weights for a, b, got c"):
-        weighted_total(terms, {"c": 1.0})
+    assert weighted_total(terms, {"a": 0.0, "b": 2.0}).item() == pytest.approx(6.0)
+    for wrong in ({"c": 1.0}, {"b": 1.0}, {}, {"a": 0.0, "b": 0.0}, {"a": 1.0, "b": 1.0, "c": 1.0}):
+        with pytest.raises(RecipeError, match="expected loss_weights for a, b, not all 0"):
+            weighted_total(terms, wrong)
+    assert weighted_total(terms, {"a": 1.0, "b": 1.0, "c": 0.0}).item() == pytest.approx(5.0)
 
 
 def test_a_zero_weight_keeps_a_broken_term_out():

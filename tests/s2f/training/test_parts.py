@@ -1,14 +1,17 @@
 """Parts of training that can be checked by hand: data order, schedules, pairing, clips, masks."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from s2f.datasets import DatasetFolder
-from s2f.errors import DatasetError, RecipeError
+from s2f.errors import AudioError, DatasetError, RecipeError
 from s2f.features import direction_means
 from s2f.training.arguments import TrainingArguments, build_network
-from s2f.training.decoder import DecoderArguments, Samples, head_mask
+from s2f.training.decoder import DecoderArguments, DecoderTask, Samples, head_mask
 from s2f.training.loop import StepSampler, build_optimizer, learning_rate
 from s2f.training.speech2face import Speech2FaceArguments, VoiceClips, pair_targets
 
@@ -117,6 +120,32 @@ def test_clips_depend_on_seed_epoch_and_item_alone(tiny_dataset):
     assert {data[epoch, 1]["target"] for epoch in range(20)} == {1, 2, 3}
     other = clips(tiny_dataset, crop="random", seed=1)
     assert not torch.equal(first["waveform"], other[0, 1]["waveform"])
+
+
+def test_clips_travel_to_worker_processes(tiny_dataset):
+    """However workers are started (spawn pickles the dataset), the items are the same."""
+    data = clips(tiny_dataset, crop="random", cached_clips=1)
+    copy = pickle.loads(pickle.dumps(data))
+    assert torch.equal(copy[3, 1]["waveform"], data[3, 1]["waveform"])
+    assert len(data.cache) == 1
+    assert torch.equal(data[3, 1]["waveform"], copy[3, 1]["waveform"])
+
+
+def test_errors_keep_their_sentence_through_a_worker(tiny_dataset, tmp_path):
+    (tmp_path / "id0.wav").write_bytes(b"not audio")
+    data = clips(tiny_dataset)
+    data.data.root = tmp_path
+    loader = DataLoader(data, batch_sampler=[[(0, 0)]], num_workers=1)
+    with pytest.raises(AudioError) as caught:
+        next(iter(loader))
+    assert str(caught.value).startswith("expected an audio file")
+    assert "Traceback" not in str(caught.value)
+
+
+def test_morphs_need_two_people():
+    arguments = DecoderArguments(data="", output_dir="", face_encoder="", morph_share=0.5, morph_people=1)
+    with pytest.raises(RecipeError, match="morph_people >= 2, got 1"):
+        DecoderTask(None, arguments, torch.device("cpu"))
 
 
 def test_leading_clips_are_the_beginning(tiny_dataset):
