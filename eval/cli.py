@@ -14,6 +14,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 
 from s2f.errors import S2fError
+from s2f.options import did_you_mean, unknown_option
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help ends here
         return int(stop.code or 0)
     except (ArgumentError, S2fError) as error:
-        print("s2f-eval: error: " + " ".join(str(error).split()), file=sys.stderr)
+        hint = did_you_mean(unknown_option(str(error)), (field.name for field in fields(DemographicsConfig)))
+        print("; ".join(filter(None, ("s2f-eval: error: " + " ".join(str(error).split()), hint))), file=sys.stderr)
         return 2
     return 0

@@ -1,6 +1,5 @@
 """The `s2f` command."""
 
-import difflib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from s2f import __version__
 from s2f.errors import OutputError, S2fError, UsageError
+from s2f.options import did_you_mean, unknown_option
 
 if TYPE_CHECKING:
     from s2f.pipeline import Speech2FacePipeline
@@ -216,15 +216,14 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 
 def _nearest(message: str, words: Sequence[str]) -> str:
     """Say which option an unknown one, on the command line or in a file, was probably meant to be."""
-    unknown = re.search(r"unrecognized arguments: --(\w+)|not accept option '(\w+)'", message)
+    unknown = unknown_option(message)
     chosen = [name for name in COMMANDS if name in words]
     if not unknown or not chosen:
         return "; `s2f --help` lists the commands, `s2f COMMAND --help` their options"
     command = ArgumentParser(exit_on_error=False)
     COMMANDS[chosen[0]][1](command)
     options = re.findall(r"--(\w+)", command.format_help())
-    near = difflib.get_close_matches(unknown[1] or unknown[2], options, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; `s2f {chosen[0]} --help` lists the options"
+    return "; " + (did_you_mean(unknown, options) or f"`s2f {chosen[0]} --help` lists the options")
 
 
 def _underscored(word: str) -> str:

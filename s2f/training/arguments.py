@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from s2f.errors import RecipeError, S2fError
+from s2f.options import did_you_mean, unknown_option
 
 
 @dataclass(kw_only=True)
@@ -99,7 +98,8 @@ def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], ar
     try:
         parsed = parser.parse_args(argv)
     except ArgumentError as error:
-        print(f"{parser.prog}: error: {error}{_nearest(str(error), arguments_class)}", file=sys.stderr)
+        hint = did_you_mean(unknown_option(str(error)), (field.name for field in fields(arguments_class)))
+        print("; ".join(filter(None, (f"{parser.prog}: error: {error}", hint))), file=sys.stderr)
         return 2
     if parsed.pop("dry_run"):
         print(parser.dump(parsed, skip_unset=False), end="")
@@ -114,16 +114,6 @@ def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], ar
         print(f"{parser.prog}: interrupted; --resume_from_checkpoint latest goes on", file=sys.stderr)
         return 130
     return 0
-
-
-def _nearest(message: str, arguments_class: type[TrainingArguments]) -> str:
-    """Suggest the flag that an unknown one in a parser's message was meant to be."""
-    known = [field.name for field in fields(arguments_class)]
-    for word in re.findall(r"unrecognized arguments: --(\w+)|Option '(\w+)' is not accepted", message):
-        close = difflib.get_close_matches("".join(word), known, n=1)
-        if close:
-            return f"; did you mean {close[0]}?"
-    return ""
 
 
 Network = TypeVar("Network")
@@ -145,7 +135,6 @@ def build_network(network_class: type[Network], options: Mapping[str, Any]) -> N
     known = list(inspect.signature(network_class).parameters)
     for name in options:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            fix = f"did you mean {nearest[0]}?" if nearest else "remove it"
+            fix = did_you_mean(name, known) or "remove it"
             raise RecipeError(f"options of {network_class.__name__}: {', '.join(known)}", repr(name), fix)
     return network_class(**options)

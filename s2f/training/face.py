@@ -139,10 +139,10 @@ class FaceModule(nn.Module):
         predicted = {name: head(unit) for name, head in self.heads.items()}
         targets = self.targets
         return {
-            "landmarks": F.mse_loss(predicted["landmarks"], targets.landmarks.to(feature)[label]),
-            "thumbnail": F.mse_loss(predicted["thumbnail"], targets.thumbnail.to(feature)[label]),
-            "gender": F.binary_cross_entropy_with_logits(predicted["gender"][:, 0], targets.gender.to(feature)[label]),
-            "age": F.mse_loss(predicted["age"][:, 0], targets.age.to(feature)[label]),
+            "landmarks": F.mse_loss(predicted["landmarks"], targets.landmarks[label]),
+            "thumbnail": F.mse_loss(predicted["thumbnail"], targets.thumbnail[label]),
+            "gender": F.binary_cross_entropy_with_logits(predicted["gender"][:, 0], targets.gender[label]),
+            "age": F.mse_loss(predicted["age"][:, 0], targets.age[label]),
         }
 
 
@@ -161,8 +161,10 @@ class FaceTask:
             self.module.targets = SideTargets.read(data, self.dataset.identities)
 
     def to(self, device: torch.device) -> None:
-        """Nothing lives outside the module."""
+        """Move the side targets; everything else lives in the module."""
         self.device = device
+        if (targets := self.module.targets) is not None:
+            self.module.targets = SideTargets(**{name: value.to(device) for name, value in vars(targets).items()})
 
     def validate(self, folder: Path) -> dict[str, float]:
         """Rank-1 identification of held-out people: every other view against the gallery of canonical faces."""

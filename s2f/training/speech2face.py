@@ -232,6 +232,7 @@ class Speech2FaceTask:
         self.module.targets = targets.features
         self.dataset = VoiceClips(data, voices, targets.candidates, arguments, voice_encoder.sample_rate_hz)
         self.held_out = data.voices("val")
+        self.held_out_faces = {row["identity"]: row for row in reversed(data.faces("val"))}
         self.held_out_targets = self._targets("val", self.held_out, "recording_mean", device)
         if arguments.mean_bias:
             with torch.no_grad():
@@ -269,8 +270,8 @@ class Speech2FaceTask:
         step = max(1, len(rows) // SHOWN)
         shown = slice(0, step * SHOWN, step)
         size = self.decoder.image_size_px
-        first = {row["identity"]: row for row in reversed(self.data.faces("val"))}
-        true = [resize(load_image(self.data.path(first[row["identity"]]))[None], size)[0] for row in rows[shown]]
+        faces = [self.data.path(self.held_out_faces[row["identity"]]) for row in rows[shown]]
+        true = [resize(load_image(path)[None], size)[0] for path in faces]
         from_face, from_voice = self.decoder(face[shown]).image.cpu(), self.decoder(voice[shown]).image.cpu()
         pictures = [list(images) for images in zip(true, from_face, from_voice, strict=True)]
         grid(pictures).save(folder / "true_f2f_s2f.png")

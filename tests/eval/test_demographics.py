@@ -73,4 +73,5 @@ def test_command_refuses_bad_input_in_one_sentence(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "expected" in error
-    assert main(["demographics", "starter", str(tmp_path), "--sed", "3"]) == 2
+    assert main(["demographics", "starter", str(tmp_path), "--secods", "3"]) == 2
+    assert "did you mean seconds?" in capsys.readouterr().err
