@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from encoders.voice.speech2face import Speech2FaceVoiceEncoder
     from s2f.checkpoints import load_network
     from s2f.pipeline import Speech2FaceOutput, Speech2FacePipeline
+    from s2f.variation import UnexplainedVariation
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ _HOMES = {
     "Speech2FaceOutput": "s2f.pipeline",
     "Speech2FacePipeline": "s2f.pipeline",
     "Speech2FaceVoiceEncoder": "encoders.voice.speech2face",
+    "UnexplainedVariation": "s2f.variation",
     "VGGFace": "encoders.face.vgg_face",
     "load_network": "s2f.checkpoints",
 }
@@ -29,6 +31,7 @@ __all__ = [
     "Speech2FaceOutput",
     "Speech2FacePipeline",
     "Speech2FaceVoiceEncoder",
+    "UnexplainedVariation",
     "VGGFace",
     "load_network",
 ]

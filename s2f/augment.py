@@ -1,91 +1,235 @@
-"""Voice augmentation in batches on the device: room, channel, noise and level.
+"""Voice augmentation in batches on the device, and fixed damage to one clip for evaluation.
 
-Not in the Speech2Face paper, whose data are millions of clips; a small set of read speech needs it to survive other
-microphones. Everything is drawn from PyTorch's default generator of the device, so seeds and resumption cover it.
+Augmentation is not in the Speech2Face paper, whose data are millions of clips; a small set of read speech needs it to
+survive other microphones. Everything is drawn from PyTorch's default generator of the device, so seeds and resumption
+cover it. `degrade_voice` shares neither code nor draws with it, so that an evaluation does not test on the very sounds
+that training made.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2f.errors import AudioError, UsageError
+from s2f.options import did_you_mean
 
-def augment_voice(
-    waveform: Float[Tensor, "B S"], sample_rate_hz: int, probability: float = 0.7
-) -> Float[Tensor, "B S"]:
-    """Give every clip of a batch its own room, equaliser, band limits, noise and gain.
+TELEPHONE_HZ = (300.0, 3400.0)
+CONDITIONS = ("noise_10db", "telephone", "reverb", "louder", "quieter")
+NOISE_DB = 10.0
+REVERB_S = 0.8
+LOUDER = 4.0
+Range = tuple[float, float]
 
-    Reverberation is exponentially decaying noise (T60 0.1 to 0.6 s) mixed with the direct sound; the equaliser is a
-    smooth random curve of about 4 dB; band limits cut below 60 to 300 Hz and above 3 to 8 kHz; noise has a random
-    spectral slope at 10 to 40 dB below the speech; the gain has a standard deviation of 5 dB.
+
+@dataclass(frozen=True)
+class Strength:
+    """How often each effect is applied, clip by clip, and how far it goes; the gain always applies.
+
+    Attributes:
+        room: chance of reverberation.
+        room_s: range of its T60 in seconds.
+        room_db: range of the reverberant energy relative to the direct sound.
+        equaliser: chance of a smooth random frequency response of about 4 dB.
+        noise: chance of noise.
+        noise_db: range of the speech level above the noise.
+        slope: range of the exponent of the noise amplitude over frequency: 0 is white, -1 brown.
+        band: chance of gentle band limits.
+        low_hz: range of the lower one.
+        high_hz: range of the upper one.
+        telephone: chance of the telephone band, 300 to 3,400 Hz, instead.
+        gain_db: the gain is uniform within plus and minus this.
+        full_scale: cut what exceeds [-1, 1], as a recorder does.
+    """
+
+    room: float = 0.0
+    room_s: Range = (0.1, 1.0)
+    room_db: Range = (-15.0, 3.0)
+    equaliser: float = 0.0
+    noise: float = 0.5
+    noise_db: Range = (15.0, 30.0)
+    slope: Range = (-1.0, 0.0)
+    band: float = 0.5
+    low_hz: Range = (50.0, 120.0)
+    high_hz: Range = (5000.0, 8000.0)
+    telephone: float = 0.0
+    gain_db: float = 6.0
+    full_scale: bool = False
+
+
+STRENGTHS = {
+    "light": Strength(),
+    "strong": Strength(
+        room=0.5,
+        equaliser=0.5,
+        noise=0.7,
+        noise_db=(3.0, 30.0),
+        low_hz=(60.0, 300.0),
+        high_hz=(3000.0, 8000.0),
+        telephone=0.2,
+        gain_db=12.0,
+        full_scale=True,
+    ),
+}
+
+
+def augment_voice(waveform: Float[Tensor, "B S"], sample_rate_hz: int, strength: Strength) -> Float[Tensor, "B S"]:
+    """Give every clip of a batch its own room, equaliser, noise, band limits and gain, in this order.
+
+    Reverberation is exponentially decaying noise beside the direct sound. The noise level is relative to the speech
+    with its reverberation. All of it happens on one spectrum, so a batch costs two forward transforms and one back.
 
     Args:
         waveform: (B, S) mono samples.
         sample_rate_hz: samples per second.
-        probability: chance of each effect, per clip; the gain always applies.
+        strength: one of `STRENGTHS`, or another.
 
     Returns:
-        (B, S), not limited to [-1, 1].
+        (B, S), limited to [-1, 1] only where `strength.full_scale` says so.
     """
     batch, samples = waveform.shape
-    length = samples + sample_rate_hz // 2
+    like = waveform.new_empty(batch, 1)
+    length = samples + (sample_rate_hz if strength.room else 0)
     spectrum = torch.fft.rfft(waveform, n=length)
     frequencies = torch.fft.rfftfreq(length, 1 / sample_rate_hz, device=waveform.device)
 
-    def chosen() -> Tensor:
-        return torch.rand(batch, 1, device=waveform.device) < probability
+    def chosen(chance: float) -> Tensor:
+        return torch.rand_like(like) < chance
 
-    spectrum = torch.where(chosen(), spectrum * _room(waveform, sample_rate_hz, length), spectrum)
-    spectrum = torch.where(chosen(), spectrum * _equaliser(batch, frequencies), spectrum)
-    spectrum = torch.where(chosen(), spectrum * _band(batch, frequencies), spectrum)
-    sound = torch.fft.irfft(spectrum, n=length)[:, :samples]
-    sound = torch.where(chosen(), sound + _noise(sound, length, frequencies), sound)
-    return sound * _decibels(5 * torch.randn(batch, 1, device=waveform.device))
+    if strength.room:
+        room = _room(strength, sample_rate_hz, length, like)
+        spectrum = torch.where(chosen(strength.room), spectrum * room, spectrum)
+    if strength.equaliser:
+        spectrum = spectrum * torch.where(chosen(strength.equaliser), _equaliser(frequencies, like), 1.0)
+    if strength.noise:
+        noise = _noise(strength, spectrum, frequencies, length / samples)
+        spectrum = spectrum + noise * chosen(strength.noise)
+    telephone = chosen(strength.telephone)
+    response = torch.where(chosen(strength.band), _band(strength, frequencies, like), 1.0)
+    response = torch.where(telephone, _telephone(frequencies), response)
+    gain = _decibels(_uniform((-strength.gain_db, strength.gain_db), like))
+    sound = torch.fft.irfft(spectrum * (response * gain), n=length)[:, :samples]
+    return sound.clamp(-1.0, 1.0) if strength.full_scale else sound
 
 
 def _decibels(level: Tensor) -> Tensor:
     return 10 ** (level / 20)
 
 
-def _uniform(low: float, high: float, like: Tensor, *shape: int) -> Tensor:
-    return low + (high - low) * torch.rand(*shape, device=like.device)
+def _uniform(bounds: Range, like: Tensor) -> Tensor:
+    """(B, 1) draws between two bounds."""
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand_like(like)
 
 
-def _room(waveform: Tensor, sample_rate_hz: int, length: int) -> Tensor:
-    batch = len(waveform)
-    time = torch.arange(sample_rate_hz // 2, device=waveform.device) / sample_rate_hz
-    decay = torch.exp(-math.log(1000) * time / _uniform(0.1, 0.6, waveform, batch, 1))
-    response = torch.randn(batch, len(time), device=waveform.device) * decay
-    response = response / response.square().sum(-1, keepdim=True).sqrt() * _uniform(0.1, 0.8, waveform, batch, 1)
+def _octaves(bounds: Range, like: Tensor) -> Tensor:
+    """(B, 1) draws between two bounds, uniform in the logarithm."""
+    return torch.exp(_uniform((math.log(bounds[0]), math.log(bounds[1])), like))
+
+
+def _room(strength: Strength, sample_rate_hz: int, length: int, like: Tensor) -> Tensor:
+    time = torch.arange(sample_rate_hz, device=like.device) / sample_rate_hz
+    decay = torch.exp(-math.log(1000) * time / _uniform(strength.room_s, like))
+    response = torch.randn(len(like), len(time), device=like.device) * decay
+    response = response / response.norm(dim=-1, keepdim=True) * _decibels(_uniform(strength.room_db, like))
     response[:, 0] = 1.0
     return torch.fft.rfft(response, n=length)
 
 
-def _equaliser(batch: int, frequencies: Tensor) -> Tensor:
+def _equaliser(frequencies: Tensor, like: Tensor) -> Tensor:
     octave = torch.log2(frequencies.clamp_min(50) / 50)
-    level = torch.zeros(batch, len(frequencies), device=frequencies.device)
+    level = torch.zeros(len(like), len(frequencies), device=like.device)
     for cycles in (0.15, 0.3, 0.6):
-        phase = _uniform(0, 2 * math.pi, frequencies, batch, 1)
-        level = level + 2.5 * torch.randn(batch, 1, device=frequencies.device) * torch.cos(
-            2 * math.pi * cycles * octave + phase
-        )
+        phase = _uniform((0, 2 * math.pi), like)
+        level = level + 2.5 * torch.randn_like(like) * torch.cos(2 * math.pi * cycles * octave + phase)
     return _decibels(level)
 
 
-def _band(batch: int, frequencies: Tensor) -> Tensor:
-    low = 60 * 5 ** torch.rand(batch, 1, device=frequencies.device)
-    high = 3000 * (8 / 3) ** torch.rand(batch, 1, device=frequencies.device)
-    safe = frequencies.clamp_min(1.0)
+def _noise(strength: Strength, spectrum: Tensor, frequencies: Tensor, padding: float) -> Tensor:
+    """Spectrum of noise at a drawn level; `padding` is how much longer than the clip the transform is."""
+    like = spectrum.real[:, :1]
+    noise = torch.view_as_real(torch.randn_like(spectrum))
+    noise = noise * (frequencies.clamp_min(50) ** _uniform(strength.slope, like))[..., None]
+    speech_level = torch.view_as_real(spectrum).flatten(1).norm(dim=-1, keepdim=True) * padding**0.5
+    level = speech_level * _decibels(-_uniform(strength.noise_db, like))
+    return torch.view_as_complex(noise * (level / noise.flatten(1).norm(dim=-1, keepdim=True))[..., None])
+
+
+def _band(strength: Strength, frequencies: Tensor, like: Tensor) -> Tensor:
+    low, high, safe = _octaves(strength.low_hz, like), _octaves(strength.high_hz, like), frequencies.clamp_min(1.0)
     return 1 / (1 + (low / safe) ** 4) / (1 + (safe / high) ** 12)
 
 
-def _noise(sound: Tensor, length: int, frequencies: Tensor) -> Tensor:
-    slope = _uniform(-1.0, 0.0, sound, len(sound), 1)
-    shaped = torch.fft.rfft(torch.randn(len(sound), length, device=sound.device))
-    shaped = shaped * frequencies.clamp_min(50) ** slope
-    noise = torch.fft.irfft(shaped, n=length)[:, : sound.shape[1]]
-    level = sound.square().mean(-1, keepdim=True).sqrt() * _decibels(-_uniform(10, 40, sound, len(sound), 1))
-    return noise / noise.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-12) * level
+def _telephone(frequencies: Tensor) -> Tensor:
+    safe = frequencies.clamp_min(1.0)
+    return 1 / (1 + (TELEPHONE_HZ[0] / safe) ** 12) / (1 + (safe / TELEPHONE_HZ[1]) ** 40)
+
+
+def degrade_voice(waveform: np.ndarray, sample_rate_hz: int, condition: str, seed: int) -> np.ndarray:
+    """Damage one clip in a fixed way, for evaluation: the same seed gives the same sound.
+
+    `noise_10db`: white noise, 10 dB below the clip's mean power. `telephone`: only 300 to 3,400 Hz remain (no codec).
+    `reverb`: noise decaying by 60 dB in 0.8 s is added to the direct sound, with the same energy; the level stays and
+    the tail beyond the clip is cut. `louder`: four times the samples; `quieter`: a quarter of them. Whatever then lies
+    beyond full scale is cut off at -1 and 1, as a recorder turned up too far does, so a loud clip comes back clipped.
+    (`s2f.audio.load` would scale an array beyond full scale down again, and nothing would have been tried.)
+
+    Args:
+        waveform: (S,) mono samples in [-1, 1].
+        sample_rate_hz: samples per second, at least 8000.
+        condition: one of `CONDITIONS`.
+        seed: of the noise and the room.
+
+    Returns:
+        (S,) float32 in [-1, 1].
+
+    Raises:
+        UsageError: an unknown condition.
+        AudioError: not a mono waveform, or a sample rate below 8000.
+    """
+    if condition not in CONDITIONS:
+        fix = did_you_mean(condition, CONDITIONS) or f"choose {CONDITIONS[0]}"
+        raise UsageError(f"a condition of {', '.join(CONDITIONS)}", repr(condition), fix)
+    if waveform.ndim != 1 or not len(waveform) or sample_rate_hz < 8000:
+        got = f"shape {waveform.shape} at {sample_rate_hz} Hz"
+        raise AudioError("a waveform (S,) at 8000 Hz or more", got, "decode the clip with s2f.audio.load")
+    random = np.random.default_rng([seed, CONDITIONS.index(condition)])
+    sound = waveform.astype(np.float64)
+    if condition == "noise_10db":
+        sound = sound + _at_level(random.standard_normal(len(sound)), _power(sound) / 10 ** (NOISE_DB / 10))
+    elif condition == "telephone":
+        sound = _telephone_band(sound, sample_rate_hz)
+    elif condition == "reverb":
+        sound = _at_level(_reverberant(sound, sample_rate_hz, random), _power(sound))
+    else:
+        sound = sound * LOUDER if condition == "louder" else sound / LOUDER
+    return np.clip(sound, -1.0, 1.0).astype(np.float32)
+
+
+def _power(sound: np.ndarray) -> float:
+    return float(np.square(sound).mean())
+
+
+def _at_level(sound: np.ndarray, power: float) -> np.ndarray:
+    return sound * math.sqrt(power / max(_power(sound), 1e-30))
+
+
+def _telephone_band(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Linear-phase band-pass; its edges are 50 Hz wide and lie inside the band."""
+    length = len(sound) + sample_rate_hz // 10  # room for the filter's ringing
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate_hz)
+    inside = np.minimum(frequencies - TELEPHONE_HZ[0], TELEPHONE_HZ[1] - frequencies)
+    response = 0.5 - 0.5 * np.cos(np.pi * np.clip(inside / 50, 0, 1))
+    return np.fft.irfft(np.fft.rfft(sound, length) * response, length)[: len(sound)]
+
+
+def _reverberant(sound: np.ndarray, sample_rate_hz: int, random: np.random.Generator) -> np.ndarray:
+    time = np.arange(1, round(1.25 * REVERB_S * sample_rate_hz)) / sample_rate_hz
+    tail = random.standard_normal(len(time)) * 10 ** (-3 * time / REVERB_S)
+    response = np.concatenate([[1.0], tail / np.linalg.norm(tail)])
+    length = len(sound) + len(response)
+    return np.fft.irfft(np.fft.rfft(sound, length) * np.fft.rfft(response, length), length)[: len(sound)]

@@ -37,6 +37,8 @@ class ReconstructConfig:
         checkpoint: "starter" or a checkpoint folder.
         seconds: how much of each clip is heard.
         batch_size: clips per forward pass.
+        samples: further faces per clip, each a draw of what the voice does not determine.
+        seed: of these draws, the same for every clip.
         device: cpu, cuda, cuda:1, mps.
         quiet: print nothing but errors.
     """
@@ -46,6 +48,8 @@ class ReconstructConfig:
     checkpoint: str = "starter"
     seconds: float = 6.0
     batch_size: int = 8
+    samples: int = 0
+    seed: int = 0
     device: str = "cpu"
     quiet: bool = False
 
@@ -67,6 +71,8 @@ def _add_reconstruct(parser: ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="starter", help='"starter" or a checkpoint folder')
     parser.add_argument("--seconds", type=float, default=6.0, help="how much of each clip is heard")
     parser.add_argument("--batch_size", type=int, default=8, help="clips per forward pass")
+    parser.add_argument("--samples", type=int, default=0, help="also draw N variants: <stem>_sample1.png, …")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the variants")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -76,7 +82,7 @@ def _add_doctor(parser: ArgumentParser) -> None:
 
 
 def _add_simulate(parser: ArgumentParser) -> None:
-    from s2f.simulate.population import SimulateConfig
+    from s2f.simulate.writer import SimulateConfig
 
     parser.add_argument("out", help="folder for the dataset")
     parser.add_class_arguments(SimulateConfig, skip={"out"})
@@ -85,6 +91,7 @@ def _add_simulate(parser: ArgumentParser) -> None:
 def _reconstruct(arguments: Namespace) -> int:
     config = _typed(ReconstructConfig, arguments)
     targets = _targets(config.clips, config.out)
+    _check_samples(config, targets)
     from s2f import checkpoints
     from s2f.pipeline import Speech2FacePipeline
     from s2f.provenance import Provenance, weights_sha256
@@ -103,8 +110,11 @@ def _reconstruct_batch(
     pipeline: "Speech2FacePipeline", targets: list[tuple[str, Path]], config: ReconstructConfig, provenance: Any
 ) -> int:
     """Draw and write the faces of some clips; a clip that cannot be used is reported and counted."""
+    import torch
+
     from s2f import audio
     from s2f.provenance import save_png
+    from s2f.variation import save_samples
 
     good, failures = [], 0
     for clip, path in targets:
@@ -115,14 +125,35 @@ def _reconstruct_batch(
             _complain(f"{clip}: {error}")
     if not good:
         return failures
-    output = pipeline([loaded for _, _, loaded in good], config.seconds, config.batch_size)
-    for (clip, path, _), image, notes in zip(good, output.images, output.warnings, strict=True):
+    loaded, generators = [clip for _, _, clip in good], [torch.Generator().manual_seed(config.seed) for _ in good]
+    output = pipeline(loaded, config.seconds, config.batch_size, config.samples, generators)
+    for (clip, path, _), image, samples, notes in zip(
+        good, output.images, output.samples, output.warnings, strict=True
+    ):
         save_png(image, path, provenance)
+        written = _sample_paths(path, config.samples)
+        save_samples(samples, written, config.seed, provenance)
         if not config.quiet:
-            print(path)
+            print(path, *written, sep="\n")
             for note in notes:
                 print(f"s2f: {clip}: {note}", file=sys.stderr)
     return failures
+
+
+def _sample_paths(path: Path, samples: int) -> list[Path]:
+    return [path.with_name(f"{path.stem}_sample{number}.png") for number in range(1, samples + 1)]
+
+
+def _check_samples(config: ReconstructConfig, targets: Sequence[tuple[str, Path]]) -> None:
+    """Refuse numbers out of range, and names that a sample and another clip's face would share."""
+    if config.samples < 0 or not 0 <= config.seed < 2**63:
+        got = f"{config.samples} and {config.seed}"
+        raise UsageError("samples of at least 0 and a seed of 0 to 2^63 - 1", got, "correct them")
+    faces = {path.name.lower() for _, path in targets}
+    names = [sample.name for _, path in targets for sample in _sample_paths(path, config.samples)]
+    if shared := [name for name in names if name.lower() in faces]:
+        got = f"{shared[0]} for a clip and for a sample of another"
+        raise UsageError("clips with different names", got, "rename one, or run s2f twice with two folders")
 
 
 def _targets(clips: Sequence[str], out: str) -> list[tuple[str, Path]]:
@@ -155,9 +186,10 @@ def _doctor(arguments: Namespace) -> int:
 
 
 def _simulate(arguments: Namespace) -> int:
-    from s2f.simulate.population import SimulateConfig, simulate
+    from s2f.simulate.truth import calibration
+    from s2f.simulate.writer import SimulateConfig, simulate
 
-    simulate(_typed(SimulateConfig, arguments))
+    print(calibration(simulate(_typed(SimulateConfig, arguments))))
     return EXIT_OK
 
 

@@ -19,6 +19,7 @@ REQUIRED = {
     "people.csv": ("identity",),
     "voices.csv": ("identity", "path"),
     "faces.csv": ("identity", "path"),
+    "truth.csv": ("identity",),
 }
 
 
@@ -148,6 +149,28 @@ class DatasetFolder:
             raise DatasetError("a start within the recording", got, "correct voices.csv")
         return part
 
+    def truth(self, identities: Iterable[str], *columns: str) -> list[Row]:
+        """Rows of truth.csv, in the order of the identities.
+
+        Args:
+            identities: whose rows.
+            columns: those that must be there and filled.
+
+        Raises:
+            DatasetError: the file, a column, a row or a value is missing.
+        """
+        rows = {row["identity"]: row for row in self._read("truth.csv")}
+        known = set(next(iter(rows.values()), {}))
+        if lacking := [name for name in columns if name not in known]:
+            fix = "make the folder again with this version's `s2f simulate`"
+            raise DatasetError(f"columns {', '.join(columns)} in truth.csv", f"none named {', '.join(lacking)}", fix)
+        chosen = []
+        for identity in identities:
+            if not all((rows.get(identity) or {}).get(name) for name in columns):
+                raise DatasetError("a full row in truth.csv for everybody", f"none for {identity}", "add it")
+            chosen.append(rows[identity])
+        return chosen
+
     def landmarks(self) -> dict[str, np.ndarray]:
         """Landmarks (68, 2) in pixels by face path, from landmarks.csv."""
         found: dict[str, np.ndarray] = {}
@@ -177,3 +200,22 @@ def by_identity(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         groups[row["identity"]].append(row)
     return dict(groups)
+
+
+def numbers(rows: Iterable[Row], column: str, positive: bool = False) -> np.ndarray:
+    """One column as (N,) float64.
+
+    Raises:
+        DatasetError: a value that is not a finite number, or not above 0 where that is asked for.
+    """
+    values = []
+    for row in rows:
+        try:
+            value = float(row[column])
+        except ValueError:
+            value = np.nan
+        if not np.isfinite(value) or (positive and value <= 0):
+            kind = "positive numbers" if positive else "numbers"
+            raise DatasetError(f"{kind} in column {column}", repr(row[column]), "correct the table")
+        values.append(value)
+    return np.array(values)

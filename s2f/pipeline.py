@@ -8,6 +8,7 @@ face feature, the face decoder draws the canonical face of that feature. `recons
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ import s2f
 from s2f import audio, checkpoints
 from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
 from s2f.images import to_pil, to_tensor
+from s2f.variation import decoder_scale
 
 COMPONENTS = {
     "voice_encoder": ("Speech2FaceVoiceEncoder",),
     "face_encoder": ("VGGFace", "CompactFaceEncoder"),
     "decoder": ("NormalizedFaceDecoder",),
+    "unexplained": ("UnexplainedVariation",),
 }
+OPTIONAL = ("unexplained",)
 
 
 @dataclass
@@ -35,34 +39,41 @@ class Speech2FaceOutput(BaseOutput):
         images: B PIL images, RGB, of the decoder's size (224 x 224).
         face_features: (B, D) face features the images were drawn from, on the CPU.
         warnings: for each image, one sentence for everything that was changed in its input.
+        samples: for each image, as many variants as were asked for: draws of what the voice does not determine.
     """
 
     images: list[Image.Image]
     face_features: torch.Tensor
     warnings: list[list[str]]
+    samples: list[list[Image.Image]]
 
 
 class Speech2FacePipeline(DiffusionPipeline):
     """Draw the average-looking face that a model links with a voice."""
 
-    def __init__(self, voice_encoder, face_encoder, decoder):
-        """Join three networks that share one face feature.
+    _optional_components: ClassVar = list(OPTIONAL)  # diffusers reads it
+
+    def __init__(self, voice_encoder, face_encoder, decoder, unexplained=None):
+        """Join networks that share one face feature.
 
         Args:
             voice_encoder: `Speech2FaceVoiceEncoder`, waveform to face feature.
             face_encoder: `VGGFace` or `CompactFaceEncoder`, photo to face feature.
             decoder: `NormalizedFaceDecoder`, face feature to canonical face.
+            unexplained: `UnexplainedVariation`, the part of a face that the voice leaves open; needed for samples only.
 
         Raises:
             CheckpointError: their feature sizes differ.
         """
         super().__init__()
         networks = {"voice_encoder": voice_encoder, "face_encoder": face_encoder, "decoder": decoder}
+        if unexplained is not None:
+            networks["unexplained"] = unexplained
         sizes = {name: network.embedding_dim for name, network in networks.items()}
         if len(set(sizes.values())) > 1:
             got = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise CheckpointError("one face feature size", got, "use networks that were trained together")
-        self.register_modules(**networks)
+        self.register_modules(**{"unexplained": None, **networks})
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, device: str | torch.device | None = None):
@@ -85,6 +96,8 @@ class Speech2FacePipeline(DiffusionPipeline):
         networks = {}
         for name, choices in COMPONENTS.items():
             entry = index.get(name)
+            if name in OPTIONAL and entry in (None, [None, None]):
+                continue
             if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in choices:
                 expected = f"{name} of class {' or '.join(choices)} in {folder / 'model_index.json'}"
                 raise CheckpointError(expected, f"{entry}", "pass a Speech2Face checkpoint")
@@ -108,20 +121,26 @@ class Speech2FacePipeline(DiffusionPipeline):
         clips: audio.AudioSource | audio.Clip | Sequence[audio.AudioSource | audio.Clip],
         seconds: float = 6.0,
         batch_size: int = 8,
+        samples: int = 0,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> Speech2FaceOutput:
-        """Draw one face per clip.
+        """Draw one face per clip, and on request variants of it.
 
         Args:
             clips: one clip or a list of them, each anything `s2f.audio.load` takes, or its result.
             seconds: how much of each clip is heard; shorter clips are repeated, longer ones cut.
             batch_size: clips per forward pass; the result does not depend on it.
+            samples: variants per clip in which the part of the face that the voice leaves open is drawn at random.
+            generator: source of the variants, one for all clips or one for each; None is PyTorch's own.
 
         Returns:
-            Faces, features and warnings in the order of the clips.
+            Faces, features, warnings and variants in the order of the clips.
 
         Raises:
             AudioError: a clip that cannot be used.
-            UsageError: no clips, `seconds` below the encoder's minimum, or `batch_size` below 1.
+            CheckpointError: samples from a checkpoint without the part `unexplained`.
+            UsageError: no clips, `seconds` below the encoder's minimum, `batch_size` below 1, `samples` below 0, or
+                another number of generators than of clips.
         """
         sources = list(clips) if isinstance(clips, Sequence) and not isinstance(clips, str | bytes | tuple) else [clips]
         minimum = self.voice_encoder.min_seconds
@@ -129,12 +148,16 @@ class Speech2FacePipeline(DiffusionPipeline):
             got = f"{len(sources)} clips, seconds={seconds:g}, batch_size={batch_size}"
             expected = f"at least one clip, seconds of at least {minimum:.3f} and a batch_size of at least 1"
             raise UsageError(expected, got, "short clips need no smaller value: they are repeated")
+        generators = self._generators(samples, generator, len(sources))
         heard = [self._hear(source, seconds) for source in sources]
         features = []
         for start in range(0, len(heard), batch_size):
             batch = np.stack([clip.waveform for clip in heard[start : start + batch_size]])
             features.append(self.voice_encoder.encode(torch.from_numpy(batch).to(self.device)))
-        return self._draw(torch.cat(features), [list(clip.warnings) for clip in heard], batch_size)
+        output = self._draw(torch.cat(features), [list(clip.warnings) for clip in heard], batch_size)
+        if samples:
+            output.samples = self._vary(torch.cat(features), samples, generators, batch_size)
+        return output
 
     @torch.inference_mode()
     def reconstruct_from_face(
@@ -180,10 +203,35 @@ class Speech2FacePipeline(DiffusionPipeline):
         return to_tensor(photo)[None].to(self.device)
 
     def _draw(self, features: torch.Tensor, warnings: list[list[str]], batch_size: int) -> Speech2FaceOutput:
-        images = []
-        for part in features.split(batch_size):
-            images += [to_pil(image) for image in self.decoder(part).image]
-        return Speech2FaceOutput(images, features.cpu(), warnings)
+        images = self._decode(features, batch_size)
+        return Speech2FaceOutput(images, features.cpu(), warnings, [[] for _ in images])
+
+    def _decode(self, features: torch.Tensor, batch_size: int) -> list[Image.Image]:
+        return [to_pil(image) for part in features.split(batch_size) for image in self.decoder(part).image]
+
+    def _generators(
+        self, samples: int, generator: torch.Generator | Sequence[torch.Generator] | None, clips: int
+    ) -> Sequence[torch.Generator | None]:
+        """One generator per clip; refuses what cannot be sampled."""
+        given = list(generator) if isinstance(generator, Sequence) else [generator] * clips
+        if samples < 0 or len(given) != clips:
+            expected = "samples of at least 0 and no generator, one, or one for each clip"
+            got = f"samples={samples} and {len(given)} generators for {clips} clips"
+            raise UsageError(expected, got, "correct them")
+        if samples and self.unexplained is None:
+            expected, got = "a checkpoint with the part `unexplained` to draw samples from", "one without it"
+            fix = "fit it with `python -m s2f.unexplained CHECKPOINT DATA`, or ask for no samples"
+            raise CheckpointError(expected, got, fix)
+        return given
+
+    def _vary(
+        self, features: torch.Tensor, samples: int, generators: Sequence[torch.Generator | None], batch_size: int
+    ) -> list[list[Image.Image]]:
+        """Decode `samples` variants of every feature."""
+        normalize = self.decoder.config.normalize_feature
+        drawn = self.unexplained(decoder_scale(features, normalize), samples, generators)
+        images = self._decode(decoder_scale(drawn, normalize).flatten(0, 1), batch_size)
+        return [images[first : first + samples] for first in range(0, len(images), samples)]
 
 
 def _device(device: str | torch.device | None) -> torch.device:

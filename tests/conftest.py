@@ -18,7 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with development data beside the checkout; skips the test where there is none."""
     folder = CHECKOUT.parent / "shared" / "data"

@@ -17,7 +17,8 @@ ROOMS = ("demos", "eval", "s2f", "encoders", "decoder")
 NETWORK_PACKAGES = {"torch", "torchvision", "diffusers", "kornia", "numpy", "jaxtyping"}
 MAY_IMPORT = {room: set(ROOMS[floor:]) for floor, room in enumerate(ROOMS[:3])} | {room: {room} for room in ROOMS[3:]}
 BANNED = {"torchaudio", "pkg_resources", "face_recognition_models"}
-PICKLE_READERS = {"s2f/weights.py"}  # the one importer of published weights; even there only with weights_only=True
+# readers of published weights; even there only with weights_only=True
+PICKLE_READERS = {"s2f/weights.py", "s2f/training/speaker_embedding.py"}
 
 
 def modules() -> list[str]:

@@ -38,6 +38,7 @@ def test_the_networks_are_the_papers_classes_with_other_numbers(starter):
         "voice_encoder": "Speech2FaceVoiceEncoder",
         "face_encoder": "CompactFaceEncoder",
         "decoder": "NormalizedFaceDecoder",
+        "unexplained": "UnexplainedVariation",
     }
     assert starter.decoder.image_size_px == 224
 

@@ -113,14 +113,14 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
         """Shortest clip the network accepts, in seconds (2.605 s at paper size)."""
         return self.front_end.num_samples(self.min_frames) / self.sample_rate_hz
 
-    def forward(self, spectrogram: Float[Tensor, "B 2 T F"]) -> Float[Tensor, "B D"]:
-        """Compressed complex spectrogram to face feature (Table 1).
+    def hidden(self, spectrogram: Float[Tensor, "B 2 T F"]) -> Float[Tensor, "B H"]:
+        """Compressed complex spectrogram to the units of the first fully connected layer, after their ReLU.
 
         Args:
             spectrogram: (B, 2, T, F) from `front_end`, T >= `min_frames`.
 
         Returns:
-            (B, D) face feature, not normalised, no final activation.
+            (B, H), H = `hidden_size`, none negative; `fc2` makes the face feature of it.
 
         Raises:
             ValueError: wrong rank, channels or frequencies, or too few frames.
@@ -145,7 +145,21 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
             x = norm(torch.relu(x))
             if block in self.config.pooled_blocks:
                 x = self.pool(x)
-        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
+        return torch.relu(self.fc1(x.flatten(1)))
+
+    def forward(self, spectrogram: Float[Tensor, "B 2 T F"]) -> Float[Tensor, "B D"]:
+        """Compressed complex spectrogram to face feature (Table 1).
+
+        Args:
+            spectrogram: (B, 2, T, F) from `front_end`, T >= `min_frames`.
+
+        Returns:
+            (B, D) face feature, not normalised, no final activation.
+
+        Raises:
+            ValueError: see `hidden`.
+        """
+        return self.fc2(self.hidden(spectrogram))
 
     def encode(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B D"]:
         """Waveform to face feature: front end and network in one call.

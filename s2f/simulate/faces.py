@@ -4,6 +4,7 @@ Ethnic poles are MakeHuman's three coarse ones, used only as shape and skin dire
 """
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -15,7 +16,7 @@ _SLIDER_TABLE = """
 head head-scale-horiz decr incr 1.26 0
 head head-scale-vert decr incr 1.1 0
 head head-scale-depth decr incr 0.7 0
-head head-fat decr incr 1.0 0
+head head-fat decr incr 0.9 0
 head head-angle in out 0.4 0
 forehead forehead-nubian decr incr 0.5 0
 forehead forehead-scale-vert decr incr 0.8 0
@@ -34,46 +35,46 @@ eyes eye-height3 decr incr 0.6 0
 eyes eye-push1 in out 0.6 0
 eyes eye-scale decr incr 0.8 .22
 eyes eye-trans-vert down up 0.5 0
-eyes eye-trans-side in out 0.8 0
+eyes eye-trans-side in out 0.9 0
 nose nose-base down up 0.8 0
 nose nose-compression compress uncompress 0.8 0
 nose nose-curve concave convex 1.0 -.08
-nose nose-flaring decr incr 1.0 0
+nose nose-flaring decr incr 0.7 0
 nose nose-greek decr incr 0.6 0
 nose nose-hump decr incr 0.9 -.1
 nose nose-nostrils-angle down up 0.8 0
-nose nose-nostrils-width decr incr 1.5 -.12
+nose nose-nostrils-width decr incr 0.5 -.08
 nose nose-point down up 1.0 .05
 nose nose-point-width decr incr 1.25 -.1
 nose nose-scale-depth decr incr 0.9 0
-nose nose-scale-horiz decr incr 2.2 -.12
+nose nose-scale-horiz decr incr 0.65 -.08
 nose nose-scale-vert decr incr 1.4 0
 nose nose-septumangle decr incr 0.6 0
 nose nose-trans down up 0.5 0
 nose nose-volume decr incr 0.8 -.08
-nose nose-width1 decr incr 1.25 -.1
-nose nose-width2 decr incr 1.25 -.1
-nose nose-width3 decr incr 1.25 -.1
+nose nose-width1 decr incr 1.0 -.1
+nose nose-width2 decr incr 1.0 -.1
+nose nose-width3 decr incr 0.45 -.06
 mouth mouth-angles down up 0.5 .05
 mouth mouth-cupidsbow decr incr 0.8 .05
 mouth mouth-cupidsbow-width decr incr 0.6 0
 mouth mouth-laugh-lines in out 0.5 0
-mouth mouth-lowerlip-height decr incr 0.7 .16
+mouth mouth-lowerlip-height decr incr 0.55 .12
 mouth mouth-lowerlip-volume decr incr 0.7 .12
 mouth mouth-lowerlip-width decr incr 0.6 0
 mouth mouth-philtrum-volume decr incr 0.8 0
-mouth mouth-scale-horiz decr incr 1.5 -.05
+mouth mouth-scale-horiz decr incr 0.9 -.05
 mouth mouth-scale-depth decr incr 0.6 0
 mouth mouth-trans down up 0.6 0
-mouth mouth-upperlip-height decr incr 0.7 .16
-mouth mouth-upperlip-volume decr incr 0.7 .12
+mouth mouth-upperlip-height decr incr 0.25 0
+mouth mouth-upperlip-volume decr incr 0.45 .08
 mouth mouth-upperlip-width decr incr 0.6 0
 ears ear-flap decr incr 0.8 0
 ears ear-lobe decr incr 0.8 0
 ears ear-scale decr incr 0.9 -.1
 ears ear-scale-vert decr incr 0.8 0
 ears ear-wing decr incr 0.8 0
-chin chin-bones decr incr 1.5 -.22
+chin chin-bones decr incr 1.3 -.22
 chin chin-cleft decr incr 0.5 -.05
 chin chin-height decr incr 1.6 -.05
 chin chin-jaw-drop decr incr 1.4 -.12
@@ -101,7 +102,7 @@ _HALF_POINTS = """
 31 -.128 6.847 1.517;32 -.059 6.816 1.553;33 0 6.801 1.570;36 -.441 7.285 1.354;37 -.359 7.331 1.401
 38 -.266 7.316 1.393;39 -.187 7.267 1.376;40 -.273 7.239 1.398;41 -.372 7.239 1.391;48 -.240 6.604 1.420
 49 -.145 6.679 1.546;50 -.059 6.699 1.593;51 0 6.680 1.600;57 0 6.490 1.537;58 -.062 6.498 1.532
-59 -.151 6.529 1.495;60 -.196 6.599 1.455;61 -.057 6.603 1.527;62 0 6.604 1.532;66 0 6.593 1.545;67 -.056 6.599 1.533
+59 -.151 6.529 1.495;60 -.196 6.599 1.455;61 -.052 6.615 1.546;62 0 6.613 1.550;66 0 6.593 1.545;67 -.056 6.599 1.533
 """
 _OPPOSITE = {
     **{i: 16 - i for i in range(8)},
@@ -189,6 +190,7 @@ class Person:
         return row
 
 
+@lru_cache(maxsize=1)
 def slider_rows() -> list[tuple[str, str, str, str, float, float]]:
     """The paired sliders.
 
@@ -254,6 +256,29 @@ def detail_weights(sliders: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in weights.items() if value > 0}
 
 
+def target_weights(model: HeadModel, person: Person, expression: dict[str, float] | None = None) -> np.ndarray:
+    """Weight of every target of the model for a person.
+
+    Args:
+        model: the head model.
+        person: whose head.
+        expression: weights of MakeHuman's expression units, 0 to 1.
+
+    Returns:
+        (t,) float32 in the order of `model.targets`; targets that the model lacks are left out.
+    """
+    weights = macro_weights(person.age_years, person.maleness, person.ethnic_mix, person.muscle, person.weight)
+    weights |= detail_weights(person.sliders)
+    for unit, x in (expression or {}).items():
+        weights |= {f"expression/{p}/{unit}": x * w for p, w in zip(POLES, person.ethnic_mix, strict=True)}
+    vector = np.zeros(len(model.target_row), np.float32)
+    for name, value in weights.items():
+        row = model.target_row.get(name)
+        if row is not None:
+            vector[row] = value
+    return vector
+
+
 def head_vertices(model: HeadModel, person: Person, expression: dict[str, float] | None = None) -> np.ndarray:
     """Shape of a person's head.
 
@@ -265,16 +290,7 @@ def head_vertices(model: HeadModel, person: Person, expression: dict[str, float]
     Returns:
         (n, 3) vertices before subdivision, dm.
     """
-    weights = macro_weights(person.age_years, person.maleness, person.ethnic_mix, person.muscle, person.weight)
-    weights |= detail_weights(person.sliders)
-    for unit, x in (expression or {}).items():
-        weights |= {f"expression/{p}/{unit}": x * w for p, w in zip(POLES, person.ethnic_mix, strict=True)}
-    vector = np.zeros(len(model.target_row), np.float32)
-    for name, value in weights.items():
-        row = model.target_row.get(name)
-        if row is not None:
-            vector[row] = value
-    return model.base + (model.targets.T @ vector).reshape(-1, 3)
+    return model.base + (model.targets.T @ target_weights(model, person, expression)).reshape(-1, 3)
 
 
 def landmark_vertices(model: HeadModel) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from s2f.simulate.faces import Person
 
 PAINTED_STYLES = ("crop", "buzz", "curls", "fullcurls", "afro", "pulled", "bald")
@@ -31,6 +33,8 @@ class Look(NamedTuple):
     lip_colour: float
     eye_shadow: float
     lashes: float
+    brow_density: float
+    youth: float
     wrinkles: tuple[float, float, float, float, float, float]
     shirt: tuple[float, float, float]
     seed: float
@@ -51,7 +55,8 @@ def look_of(person: Person) -> Look:
     scalp = {"bald": 0.0, "buzz": 0.72}.get(person.hair_style, 0.95)
     woman = person.gender == "f"
     w = person.wrinkles
-    shaven = 0.0 if woman else 0.16
+    grown = float(np.interp(person.age_years, (12, 20), (0, 1)))
+    shaven = 0.0 if woman else 0.16 * float(np.interp(person.age_years, (16, 24), (0, 1)))
     return Look(
         melanin=person.melanin,
         blood=person.haemoglobin,
@@ -61,7 +66,7 @@ def look_of(person: Person) -> Look:
         hair=person.hair_colour,
         grey=person.grey,
         scalp=scalp,
-        recession=person.recession if person.hair_style in PAINTED_STYLES else -0.06,
+        recession=person.recession if person.hair_style in PAINTED_STYLES else -0.10,
         curl=1.0 if person.hair_style in ("curls", "fullcurls", "afro") else 0.0,
         brow_thickness=person.brow_thickness,
         brow_arch=person.brow_arch,
@@ -73,7 +78,9 @@ def look_of(person: Person) -> Look:
         stubble=0.55 * d if person.beard == "stubble" else shaven,
         lip_colour=person.lip_colour,
         eye_shadow=person.eye_shadow,
-        lashes=0.9 if woman else 0.55,
+        lashes=0.55 + (0.35 * (0.4 + 0.6 * grown) if woman else 0),
+        brow_density=0.72 + 0.28 * grown - 0.3 * float(np.interp(person.age_years, (45, 85), (0, 1))),
+        youth=1 - grown,
         wrinkles=(w[0], w[1], w[2], w[3], w[4], w[5]),
         shirt=person.shirt,
         seed=float(person.texture_seed % 977),

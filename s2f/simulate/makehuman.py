@@ -15,15 +15,12 @@ import scipy.sparse as sp
 from s2f.errors import AssetMissing, OutputError
 from s2f.files import write_bytes
 
-MODEL_VERSION = "3"
+MODEL_VERSION = "4"
 DETAIL_FOLDERS = ["head", "forehead", "eyebrows", "neck", "eyes", "nose", "mouth", "ears", "chin", "cheek", "asym"]
 EXPRESSIONS = [
-    "mouth-corner-puller",
-    "eye-left-slit",
-    "eye-right-slit",
-    "eyebrows-left-up",
-    "eyebrows-right-up",
-    "mouth-open",
+    *(f"eye-{side}-{unit}" for side in ("left", "right") for unit in ("slit", "opened-up")),
+    *(f"eyebrows-{side}-{unit}" for side in ("left", "right") for unit in ("up", "down", "inner-up")),
+    *(f"mouth-{unit}" for unit in ("corner-puller", "open", "compression", "depression", "protusion", "pursing")),
 ]
 POLES = ("caucasian", "asian", "african")
 LOWEST_Y_DM = 3.6

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numba import njit
 
-from s2f.simulate.faces import Person, head_vertices, landmark_vertices, macro_weights
+from s2f.simulate.faces import Person, head_vertices, landmark_vertices, macro_weights, target_weights
 from s2f.simulate.makehuman import HairStyle, HeadModel
-from s2f.simulate.masks import CARDS, SHELL, SKIN
+from s2f.simulate.masks import CARDS, SHELL, SKIN, TEETH
 from s2f.simulate.paint import collar_drop, hairline_margin, noise3, smooth
 
 # style: thickness dm, lumpiness dm, lumps per dm
@@ -65,20 +66,48 @@ class HeadRig:
         self.landmarks = landmark_vertices(model)
         self.eyes = np.unique(quads[model.part > 0])
         self.drop = vertex_drop(self.base)
-        self.reference_size = self._head_size(model.subdivision @ self._average_head())
+        self.landmark_base, self.landmark_targets = self._landmark_model()
+        self.reference_size = _head_size(self.landmark_base + np.tensordot(self._average(), self.landmark_targets, 1))
 
-    def _average_head(self) -> np.ndarray:
-        weights = macro_weights(27.0, 0.5, (1 / 3, 1 / 3, 1 / 3), 0.5, 0.5)
-        vector = np.zeros(len(self.model.target_row), np.float32)
-        for name, value in weights.items():
+    def _landmark_model(self) -> tuple[np.ndarray, np.ndarray]:
+        """Base positions (69, 3) and displacements (t, 69, 3) per target of the landmarks and the eyes' centre."""
+        matrix = self.model.subdivision
+        picked = sp.vstack([matrix[self.landmarks], sp.csr_matrix(matrix[self.eyes].mean(0))]).T.tocsc()
+        columns = self.model.targets.tocsc()
+        moved = [(columns[:, axis::3] @ picked).toarray() for axis in range(3)]
+        return picked.T @ self.model.base.astype(np.float64), np.stack(moved, -1).astype(np.float64)
+
+    def _average(self) -> np.ndarray:
+        vector = np.zeros(len(self.model.target_row))
+        for name, value in macro_weights(27.0, 0.5, (1 / 3, 1 / 3, 1 / 3), 0.5, 0.5).items():
             if name in self.model.target_row:
                 vector[self.model.target_row[name]] = value
-        return self.model.base + (self.model.targets.T @ vector).reshape(-1, 3)
+        return vector
 
-    def _head_size(self, surface: np.ndarray) -> float:
-        points = surface[self.landmarks]
-        height = np.linalg.norm(surface[self.eyes].mean(0) - points[8])
-        return float(np.sqrt(height * np.linalg.norm(points[1] - points[15])))
+    def landmarks_of(self, person: Person, expression: dict[str, float] | None = None) -> np.ndarray:
+        """Landmarks of a person's mesh without building it.
+
+        They are `landmark_base` + weights x `landmark_targets` (rows 0 to 67; row 68 is the eyes' centre), in dm, then
+        moved to the eyes' centre and scaled to the reference size.
+
+        Args:
+            person: whose head.
+            expression: weights of expression units, 0 to 1.
+
+        Returns:
+            (68, 3) float32, as in `Mesh.landmarks`.
+        """
+        points = self._points(person, expression)
+        scale = self._scale(person) if expression else self.reference_size / _head_size(points)
+        return ((points[:68] - points[68]) * scale).astype(np.float32)
+
+    def _points(self, person: Person, expression: dict[str, float] | None = None) -> np.ndarray:
+        weights = target_weights(self.model, person, expression)
+        return self.landmark_base + np.tensordot(weights, self.landmark_targets, 1)
+
+    def _scale(self, person: Person) -> float:
+        """Factor to the reference size; that of the resting face, so that an open mouth shrinks nothing."""
+        return self.reference_size / _head_size(self._points(person))
 
     def mesh(self, person: Person, expression: dict[str, float] | None = None) -> Mesh:
         """Build a person's mesh.
@@ -88,38 +117,50 @@ class HeadRig:
             expression: weights of expression units, 0 to 1.
 
         Returns:
-            The mesh, its size normalised by face height and width.
+            The mesh, its size normalised by the height and width of the resting face.
         """
         coarse = head_vertices(self.model, person, expression)
         surface = (self.model.subdivision @ coarse).astype(np.float32)
         eyes = surface[self.eyes].mean(0)
-        scale = self.reference_size / self._head_size(surface)
+        scale = self._scale(person)
         landmarks = (surface[self.landmarks] - eyes) * scale
         normal = vertex_normals(surface, self.triangles)
         clothed = surface + 0.035 * np.clip(self.drop / 0.05, 0, 1)[:, None] * normal
-        n = len(surface)
-        zeros = np.zeros((n, 3), np.float32)
-        pieces: list[tuple[np.ndarray, ...]] = [
-            (clothed, normal, self.base, zeros[:, :2], zeros, np.full(n, -9, np.float32))
-        ]
-        triangles, material = [self.triangles], [self.material]
+        skin = _piece(clothed, normal, self.base)
+        parts = [(skin, self.triangles, self.material), *self._hair(person, coarse, surface, normal)]
+        if expression:
+            parts.append(self._teeth(self._points(person)))
+        starts = np.cumsum([0, *(len(piece[0]) for piece, _, _ in parts)])
+        triangles = np.concatenate([faces + start for (_, faces, _), start in zip(parts, starts[:-1], strict=True)])
+        columns = zip(*(piece for piece, _, _ in parts), strict=True)
+        fields = [np.ascontiguousarray(np.concatenate(column), np.float32) for column in columns]
+        fields[0] = ((fields[0] - eyes) * scale).astype(np.float32)
+        position, normal, base, uv, tangent, cut = fields
+        material = np.concatenate([np.broadcast_to(kind, len(faces)) for _, faces, kind in parts]).astype(np.uint8)
+        faces = triangles.astype(np.int32)
+        return Mesh(position, normal, base, uv, tangent, cut, faces, material, landmarks.astype(np.float32))
+
+    def _hair(self, person: Person, coarse: np.ndarray, surface: np.ndarray, normal: np.ndarray) -> list[tuple]:
+        """Vertex fields, triangles and material of the hair; nothing for painted styles."""
         style = person.hair_style
         if style in self.model.hair:
-            pieces.append(self._cards(self.model.hair[style], coarse, surface))
-            triangles.append(self.model.hair[style].triangles + n)
-        elif style not in _NO_SHELL:
-            piece, faces = self._shell(surface, normal, person)
-            pieces.append(piece)
-            triangles.append(faces + n)
-        if len(triangles) > 1:
-            kind = CARDS if style in self.model.hair else SHELL
-            material.append(np.full(len(triangles[1]), kind, np.uint8))
-        fields = [np.ascontiguousarray(np.concatenate(column), np.float32) for column in zip(*pieces, strict=True)]
-        fields[0] = ((fields[0] - eyes) * scale).astype(np.float32)
-        faces = np.concatenate(triangles).astype(np.int32)
-        position, normal, base, uv, tangent, cut = fields
-        kinds = np.concatenate(material)
-        return Mesh(position, normal, base, uv, tangent, cut, faces, kinds, landmarks.astype(np.float32))
+            return [(self._cards(self.model.hair[style], coarse, surface), self.model.hair[style].triangles, CARDS)]
+        if style in _NO_SHELL:
+            return []
+        return [(*self._shell(surface, normal, person), SHELL)]
+
+    def _teeth(self, points: np.ndarray) -> tuple[tuple, np.ndarray, int]:
+        """An arc of upper teeth behind the resting lips: it shows when the mouth opens."""
+        x = np.repeat(np.linspace(-0.14, 0.14, 13), 2)
+        y = 0.04 - np.tile((0.0, 0.09), 13) * (1 - 35 * x**2)
+        offset = np.stack([x, y, -0.09 - 2.5 * x**2], 1)
+        width = np.linalg.norm(points[54] - points[48]) / 0.48
+        placed = (points[62] + offset * (width, 1, width)).astype(np.float32)
+        outward = np.stack([5.0 * x, 0 * x, np.ones_like(x)], 1)
+        outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+        corners = np.array([(0, 1, 2), (1, 3, 2)])
+        faces = (2 * np.arange(12)[:, None, None] + corners).reshape(-1, 3).astype(np.int32)
+        return _piece(placed, outward.astype(np.float32), offset.astype(np.float32)), faces, TEETH
 
     def _cards(self, style: HairStyle, coarse: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, ...]:
         """Hair cards: normals mostly radial (cards themselves are rough), tangents along v."""
@@ -155,6 +196,19 @@ class HeadRig:
         return (placed, bent, self.base[kept], empty, tangent, -margin[kept] * 9 + 0.1), faces
 
 
+def _piece(position: np.ndarray, normal: np.ndarray, base: np.ndarray) -> tuple:
+    """The vertex fields of a part without hair: no texture, no strands and no cut."""
+    n = len(position)
+    nothing = np.zeros((n, 3), np.float32)
+    return position, normal, base, nothing[:, :2], nothing, np.full(n, -9, np.float32)
+
+
+def _head_size(points: np.ndarray) -> float:
+    """Size of a face from its 68 landmarks and the eyes' centre: root of height times width."""
+    height = np.linalg.norm(points[68] - points[8])
+    return float(np.sqrt(height * np.linalg.norm(points[1] - points[15])))
+
+
 @njit(cache=True)
 def vertex_normals(position: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Unit normals: sums of the triangles' cross products.
@@ -169,16 +223,17 @@ def vertex_normals(position: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     normal = np.zeros((len(position), 3), np.float32)
     for t in range(len(triangles)):
         a, b, c = triangles[t]
-        ux, uy, uz = position[b] - position[a]
-        vx, vy, vz = position[c] - position[a]
+        ux, uy, uz = position[b, 0] - position[a, 0], position[b, 1] - position[a, 1], position[b, 2] - position[a, 2]
+        vx, vy, vz = position[c, 0] - position[a, 0], position[c, 1] - position[a, 1], position[c, 2] - position[a, 2]
         x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for i in (a, b, c):
             normal[i, 0] += x
             normal[i, 1] += y
             normal[i, 2] += z
     for i in range(len(normal)):
-        length = np.sqrt((normal[i] ** 2).sum()) + 1e-12
-        normal[i] /= length
+        length = np.sqrt(normal[i, 0] ** 2 + normal[i, 1] ** 2 + normal[i, 2] ** 2) + 1e-12
+        for k in range(3):
+            normal[i, k] /= length
     return normal
 
 

@@ -32,6 +32,7 @@ from s2f.simulate.masks import (
     SIDEBEARD,
     SKIN,
     SOCKET,
+    TEETH,
     TOP_Y_DM,
     UNDEREYE,
 )
@@ -69,7 +70,7 @@ def smooth(low: float, high: float, x: float) -> float:
 
 
 _AZIMUTH = np.array([0.0, 0.35, 0.62, 0.78, 0.92, 1.04, 1.2, 1.4, 1.75, 1.95, 2.3, 3.2])
-_HAIRLINE = np.array([0.53, 0.54, 0.50, 0.36, 0.12, -0.08, 0.06, 0.14, 0.10, -0.25, -0.62, -0.66])
+_HAIRLINE = np.array([0.49, 0.50, 0.46, 0.34, 0.12, -0.08, 0.06, 0.14, 0.10, -0.25, -0.62, -0.66])
 _RECEDES = np.array([0.8, 1.2, 1.35, 1.1, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
@@ -101,8 +102,8 @@ def _mix(a, b, t):
 def hair_colour(look: Look, strand: float, shade: float):
     """Linear RGB of a strand; `strand` and `shade` are noises from -1 to 1."""
     grey = smooth(0.0, 0.5, look.grey * 1.5 - 0.25 + 0.35 * strand) * min(1.0, 2 * look.grey)
-    silver = 0.36 + 0.16 * strand
-    t = 1.0 + 0.38 * shade
+    silver = 0.30 + 0.15 * strand
+    t = 1.0 + 0.5 * shade
     base = (look.hair[0] * t, look.hair[1] * t, look.hair[2] * t)
     return _mix(base, (silver, silver, silver * 0.98), grey)
 
@@ -111,7 +112,7 @@ def hair_colour(look: Look, strand: float, shade: float):
 def eye_paint(look: Look, dx: float, dy: float, lid: float):
     """Albedo of an eyeball at (dx, dy) dm from its centre; `lid` is the upper lid's shadow, 0 to 1."""
     r = np.sqrt(dx * dx + dy * dy)
-    white = 0.62 - 0.25 * smooth(0.085, 0.15, r)
+    white = 0.56 - 0.24 * smooth(0.085, 0.15, r)
     colour = (white, white * 0.93, white * 0.88)
     if r < 0.07:
         streak = 1 + 0.35 * noise3(12 * np.arctan2(dy, dx), r * 40, look.seed)
@@ -122,7 +123,7 @@ def eye_paint(look: Look, dx: float, dy: float, lid: float):
             1 - smooth(0.022, 0.027, r),
         )
         colour = _mix(iris, colour, smooth(0.0585, 0.066, r))
-    dark = 1 - 0.62 * lid
+    dark = 1 - 0.66 * lid
     colour = (colour[0] * dark, colour[1] * dark, colour[2] * dark)
     spark = 1 - smooth(0.009, 0.015, np.sqrt((dx - 0.02) ** 2 + (dy - 0.024) ** 2))
     return _mix(colour, (1.0, 1.0, 1.0), spark * 0.9)
@@ -138,7 +139,7 @@ def brow_strength(look: Look, ax: float, y: float, strand: float) -> float:
     centre = 7.432 + (0.046 + look.brow_arch) * np.sin(0.8 * np.pi * tt**1.15) + look.brow_lift * (1 - tt) ** 2
     thick = look.brow_thickness * (1.0 - 0.62 * tt**1.6) * (0.75 + 0.25 * smooth(0.0, 0.2, t))
     edge = smooth(-0.08, 0.1, t) * (1 - smooth(0.85, 1.05, t))
-    return edge * np.exp(-((abs(y - centre) / thick) ** 2.6)) * (0.78 + 0.3 * strand)
+    return edge * np.exp(-((abs(y - centre) / thick) ** 2.6)) * (0.86 + 0.2 * strand)
 
 
 @njit(cache=True)
@@ -153,21 +154,29 @@ def skin_paint(look: Look, x: float, y: float, z: float, m: np.ndarray):
         weave = 0.93 + 0.07 * noise3(x * 45, y * 45, z * 45)
         seam = weave * (1 - 0.3 * np.exp(-(((drop - 0.075) / 0.012) ** 2)))
         return (look.shirt[0] * seam, look.shirt[1] * seam, look.shirt[2] * seam, 0.0, 0.0)
+    if abs(x) < 0.26 and 6.29 < y < 6.78 and 0.3 < z < (1.25 if y > 6.47 else 1.0):  # inside the mouth
+        return (0.06, 0.012, 0.012, 0.0, 0.3)
     coarse = noise3(x * 5 + s, y * 5, z * 5)
     fine = noise3(x * 26, y * 26 + s, z * 26)
     grain = noise3(x * 62, y * 62 + s, z * 62)
     old = smooth(35, 80, look.age)
-    mel = look.melanin * (1 + 0.05 * coarse + 0.03 * fine)
-    blood = look.blood * (1 + 0.08 * coarse) + 0.17 * m[CHEEK] + 0.13 * m[NOSETIP]
-    mel += 0.10 * m[UNDEREYE] * (0.6 + old) + 0.05 * m[SOCKET]
+    rough = 1 - 0.7 * look.youth
+    broad = noise3(x * 2.1, y * 2.1 + s, z * 2.1)
+    mel = look.melanin * (1 + (0.06 * coarse + 0.05 * broad + 0.04 * fine + 0.03 * grain) * rough)
+    blood = look.blood * (1 + (0.14 * coarse + 0.10 * fine) * rough) + 0.13 * m[NOSETIP]
+    blood += (0.17 + 0.07 * look.youth) * m[CHEEK] * (1 + 0.4 * coarse)
+    mel += 0.10 * m[UNDEREYE] * (0.6 + old - 0.4 * look.youth) + 0.05 * m[SOCKET]
     blood += 0.10 * m[UNDEREYE] + 0.22 * m[LIDSHADE] * (0.25 + look.eye_shadow)
     mel += 0.32 * m[LIDSHADE] * look.eye_shadow
     spots = smooth(0.35, 0.7, noise3(x * 33 + s, y * 33, z * 33)) * smooth(-0.2, 0.4, coarse)
     mel += 0.4 * spots * look.freckles * (0.3 + m[CHEEK] + m[NOSETIP])
-    mel += 0.16 * old * smooth(0.3, 0.9, noise3(x * 9, y * 9 + s, z * 9) + 0.25 * fine)
+    mel += 0.10 * old * smooth(0.3, 0.9, noise3(x * 9, y * 9 + s, z * 9) + 0.25 * fine)
+    if old > 0.4:
+        spot = noise3(x * 15 + s, y * 15, z * 15) + 0.15 * grain + 0.25 * broad
+        mel += 0.20 * smooth(0.4, 1.0, old) * smooth(0.72, 0.86, spot) * (1 - m[LIPS])
     lips = m[LIPS]
     mel += lips * (-0.2 * look.melanin + 0.04)
-    blood += lips * (0.42 + 0.85 * look.lip_colour - 0.15 * old)
+    blood += lips * (0.50 + 0.85 * look.lip_colour - 0.15 * old)
     rouge = lips * look.lip_colour
     r = 0.82 * np.exp(-mel - 0.08 * blood - 0.18 * rouge)
     g = 0.64 * np.exp(-1.25 * mel - 0.80 * blood - 0.12 * rouge)
@@ -177,18 +186,20 @@ def skin_paint(look: Look, x: float, y: float, z: float, m: np.ndarray):
     lines = (
         0.9 * w[0] * m[FOREHEAD] * patch + w[1] * m[GLABELLA] + w[2] * m[CROW] + w[3] * m[EYEBAG] + w[4] * m[NASOLABIAL]
     )
-    lines = min(lines + w[5] * m[MARIONETTE] + 0.12 * m[NASOLABIAL] + 0.12 * m[EYEBAG], 1.0)
+    lines = min(lines + w[5] * m[MARIONETTE] + 0.12 * (m[NASOLABIAL] + m[EYEBAG]) * rough, 1.0)
     dark = (1 - 0.62 * m[LIPLINE]) * (1 - 0.82 * m[NOSTRIL]) * (1 - 0.36 * m[ALAR]) * (1 - look.crease * m[CREASE])
     dark *= (1 - look.lashes * m[LASH]) * (1 - 0.4 * look.lashes * m[LOWER_LASH]) * (1 - 0.24 * lines)
     r, g, b = r * dark, g * dark * (1 - 0.1 * lines), b * dark * (1 - 0.1 * lines)
-    height = -0.011 * lines + 0.0012 * grain * (1 - lips) + 0.0010 * fine * (1 + 2 * old)
+    height = -0.011 * lines + (0.0015 * grain * (1 - lips) + 0.0011 * fine * (1 + 2 * old)) * rough
     gloss = 0.5 + 0.7 * m[SHINE] + lips * (0.3 + 0.8 * look.lip_colour)
     strand = noise3(x * 95, y * 34 + s, z * 34)
-    cover = brow_strength(look, abs(x), y, strand) * (z > 0.25)
+    fuzz = noise3(x * 130, y * 52 + s, z * 80)
+    cover = brow_strength(look, abs(x), y, strand) * (z > 0.25) * look.brow_density
+    brow = cover
     beard = max(look.moustache * m[MOUSTACHE], max(look.chin * m[CHINBEARD], look.side * m[SIDEBEARD]))
     beard *= max(smooth(0.88, 1.08, z), smooth(6.55, 6.75, y)) * smooth(0.56, 0.70, z)
-    beard = smooth(0.12, 0.75, beard * (0.85 + 0.35 * strand)) * 0.92
-    cover = max(cover * (1 - 0.35 * old), beard * (1 - 0.85 * lips))
+    beard = smooth(0.08, 0.85, beard * (0.85 + 0.30 * fuzz)) * (0.86 + 0.10 * fuzz)
+    cover = max(cover, beard * (1 - 0.85 * lips))
     margin = hairline_margin(x, y, z, look.recession) + 0.03 * fine + 0.02 * strand
     cover = max(cover, look.scalp * smooth(-0.02, 0.09, margin) * (0.86 + 0.2 * strand))
     shadow = (
@@ -199,9 +210,10 @@ def skin_paint(look: Look, x: float, y: float, z: float, m: np.ndarray):
         * (0.7 + 0.5 * grain)
     )
     r, g, b = r * (1 - 0.62 * shadow), g * (1 - 0.55 * shadow), b * (1 - 0.48 * shadow)
-    hair = hair_colour(look, strand, fine)
-    r, g, b = _mix((r, g, b), (hair[0] * 0.8, hair[1] * 0.8, hair[2] * 0.8), min(cover, 1.0))
-    return (r, g, b, height + 0.006 * cover * strand, gloss * (1 - 0.8 * min(cover, 1.0)))
+    hair = hair_colour(look, strand, 0.6 * fuzz + 0.4 * fine)
+    tone = 0.8 - 0.48 * smooth(0.1, 0.6, brow) * min(1.0, 2 * look.grey)
+    r, g, b = _mix((r, g, b), (hair[0] * tone, hair[1] * tone, hair[2] * tone), min(cover, 1.0))
+    return (r, g, b, height + 0.004 * cover * fuzz, gloss * (1 - 0.8 * min(cover, 1.0)))
 
 
 @njit(cache=True)
@@ -225,7 +237,7 @@ def _hair_paint(look: Look, material: int, base: np.ndarray, uv: np.ndarray):
     x, y, z = base[0], base[1], base[2]
     s = look.seed
     if material == CARDS:
-        strand = noise3(uv[0] * 210 + s, uv[1] * 3, 0.5)
+        strand = 0.7 * noise3(uv[0] * 210 + s, uv[1] * 3, 0.5) + 0.5 * noise3(uv[0] * 430, uv[1] * 4 + s, 3.5)
         lock = noise3(uv[0] * 38 + s, uv[1] * 2, 7.5)
     elif look.curl > 0:
         strand = noise3(x * 34 + s, y * 34, z * 34)
@@ -233,9 +245,9 @@ def _hair_paint(look: Look, material: int, base: np.ndarray, uv: np.ndarray):
     else:
         strand = noise3(x * 70 + s, y * 14, z * 14)
         lock = noise3(x * 18, y * 5 + s, z * 5)
-    colour = hair_colour(look, 0.6 * strand + 0.4 * lock, 0.55 * strand + 0.5 * lock)
+    colour = hair_colour(look, 0.6 * strand + 0.4 * lock, 0.6 * strand + 0.8 * lock)
     relief = (0.02 if look.curl > 0 else 0.007) * (0.6 * strand + 0.6 * lock)
-    return colour[0], colour[1], colour[2], relief, 0.6 + 0.3 * strand
+    return colour[0], colour[1], colour[2], relief, 0.55 + 0.45 * strand
 
 
 @njit(cache=True)
@@ -284,6 +296,9 @@ def paint_pixels(
                 dy = at[1] - _EYE_Y
                 out[0], out[1], out[2] = eye_paint(look, dx, dy, smooth(-0.01, 0.055, dy))
                 out[13] = 1.2
+            elif what == TEETH:
+                gap = 1 - 0.25 * np.exp(-((abs(at[0] * 19 - np.floor(at[0] * 19 + 0.5)) / 0.10) ** 2))
+                out[0], out[1], out[2], out[13] = 0.44 * gap, 0.40 * gap, 0.34 * gap, 1.0
             else:
                 across = u * uv[a] + v * uv[b] + w * uv[c]
                 out[0], out[1], out[2], out[12], out[13] = _hair_paint(look, what, at, across)

@@ -1,301 +1,291 @@
-"""Make a dataset of synthetic faces dealt to real voices."""
+"""The joint law of voices and faces: what they share, how strongly, and the ideal observer's likelihood ratio.
 
-import csv
-import hashlib
-import io
-import json
-import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+Voice side: gender, an age class (with an audible age for children and elders), pitch, vocal tract and timbre as
+standard normal numbers within gender and class. Face side: gender, age, mix of poles, ten log measures from which Speech2Face's
+twelve craniofacial measures follow, and everything else that no voice knows. Given the voice, the face is drawn as
+
+    gender: the voice's, or the other one with probability `confusion`
+    log age ~ Normal(log voice age, age_spread^2), cut to 5..85 years; an adult voice's age is not heard
+    pole: the voice's with probability `mix_sharing`, else any of three; the voice's pole is the tertile of its timbre
+    y = mean + S (mu(gender, age) - mean) + mix effect + B (pitch, tract) + e,   e ~ Normal(0, covariance)
+
+with mu and the mix effect as the face sampler has them (`s2f.simulate.natural`). The diagonal S and the rows of B are
+solved so that corr(m, E[m | voice]) over the whole population equals the wanted correlation for each of the twelve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
+from jaxtyping import Float
+from scipy.special import ndtr
+from scipy.stats import multivariate_normal
 
-from s2f import __version__
-from s2f.datasets import SPLITS, split_hash
-from s2f.errors import OutputError, UsageError
-from s2f.files import write_bytes, write_text
-from s2f.simulate.faces import Person
-from s2f.simulate.makehuman import load_head
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild
-from s2f.simulate.voices import Recording, read_voices
+from s2f.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
+from s2f.errors import UsageError
+from s2f.options import check_names
+from s2f.simulate.natural import AGE_RANGE_YEARS, BASIS, MIX_CONCENTRATION, hat_weights
 
-VALIDATION_SHARE = 0.1
-STATEMENT = (
-    "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. The ethnicity column "
-    "names the largest of MakeHuman's three coarse poles and is not a human category. Only gender is taken from the "
-    "voice; age, ethnic mix and looks are drawn independently of it."
-)
-_FACE_STREAM, _WILD_STREAM, _DEAL_STREAM = 1, 2, 3
+GENDERS = ("f", "m")
+AGE_CLASSES = {"child": (5.0, 13.0), "adult": (18.0, 59.0), "elder": (62.0, 85.0)}
+CLASS_SHARES = {"child": 0.12, "adult": 0.72, "elder": 0.16}
+TERTILES = (-0.4307272992954576, 0.4307272992954576)
+_POINTS = 200
 
 
 @dataclass(frozen=True)
-class SimulateConfig:
-    """What to simulate.
+class Voice:
+    """What a voice carries.
 
     Attributes:
-        out: dataset folder to write.
-        voices: folder of voices, see `s2f.simulate.voices.read_voices`.
-        makehuman: a MakeHuman checkout.
-        makehuman_assets: a makehuman-assets checkout for hair meshes, or None for painted hair.
-        identities: number of persons.
-        views: wild pictures per person.
-        seed: seed of everything random.
-        canonical_size_px: side of the canonical pictures, and the scale of landmarks.csv.
-        wild_size_px: side of the wild pictures.
-        workers: processes that draw.
-        cache: folder for condensed MakeHuman arrays; None for ~/.cache/s2f.
-    """
-
-    out: str
-    voices: str
-    makehuman: str
-    makehuman_assets: str | None = None
-    identities: int = 251
-    views: int = 4
-    seed: int = 0
-    canonical_size_px: int = 224
-    wild_size_px: int = 112
-    workers: int = 2
-    cache: str | None = None
-
-
-def simulate(config: SimulateConfig) -> Path:
-    """Write the dataset folder; drawn pictures of an interrupted run are kept.
-
-    Args:
-        config: what to simulate.
-
-    Returns:
-        The dataset folder.
-
-    Raises:
-        UsageError: a setting out of range.
-        OutputError: a folder with other content, made with other settings, or that cannot be written.
-        AssetMissing: MakeHuman is not where it should be.
-        S2fError: voices that cannot be used, see `s2f.simulate.voices.read_voices`.
-    """
-    _check_numbers(config)
-    recordings = read_voices(config.voices)
-    load_head(config.makehuman, config.makehuman_assets, _cache(config))
-    out = Path(config.out)
-    _claim_folder(out, config, recordings)
-    people = deal_identities(recordings, config.identities, config.seed)
-    tasks = [(config, k, gender) for k, (_, gender, _) in enumerate(people)]
-    drawn = list(tqdm(_draw_all(config, tasks), total=len(tasks), desc="faces", unit="person"))
-    _write_tables(out, config, recordings, people, drawn)
-    return out
-
-
-def _check_numbers(config: SimulateConfig) -> None:
-    lowest = {"identities": 1, "views": 0, "seed": 0, "workers": 1}
-    lowest |= {"canonical_size_px": 32, "wild_size_px": 32}
-    for name, least in lowest.items():
-        if getattr(config, name) < least:
-            raise UsageError(f"{name} of at least {least}", f"{getattr(config, name)}", "raise it")
-
-
-def _cache(config: SimulateConfig) -> Path:
-    return Path(config.cache) if config.cache else Path.home() / ".cache" / "s2f"
-
-
-def _claim_folder(out: Path, config: SimulateConfig, recordings: list[Recording]) -> None:
-    """Store what decides the pictures and splits, or compare it with what an earlier run stored."""
-    deciding = ("identities", "views", "seed", "canonical_size_px", "wild_size_px")
-    settings = {name: value for name, value in asdict(config).items() if name in deciding}
-    settings["hair_meshes"] = config.makehuman_assets is not None
-    names = "\n".join(f"{r.speaker},{r.gender},{r.split},{r.path}" for r in recordings)
-    settings |= {"version": __version__, "voices_hash": hashlib.sha256(names.encode()).hexdigest()}
-    stored = out / "config.json"
-    fix = "give another folder"
-    try:
-        if stored.is_file():
-            _compare_settings(stored, settings)
-            return
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputError("a new or empty output folder", f"{out} with other content", fix)
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(stored, json.dumps(settings, indent=2))
-    except OSError as error:
-        raise OutputError("a writable output folder", f"{error} for {out}", fix) from error
-
-
-def _compare_settings(stored: Path, settings: dict) -> None:
-    try:
-        before = dict(json.loads(stored.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        expected, got = "the settings of an earlier run in config.json", f"{stored} with other content"
-        raise OutputError(expected, got, "give another folder") from error
-    if before != settings:
-        changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
-        expected, got = f"the settings that {stored.parent} was begun with", f"another {', '.join(changed)}"
-        raise OutputError(expected, got, "repeat the old settings to resume, or give a new folder")
-
-
-def split_speakers(recordings: list[Recording], seed: int) -> dict[str, str]:
-    """Split speakers: "dev" ones become test, a tenth of each gender of the others validation.
-
-    Args:
-        recordings: all recordings.
-        seed: seed of the draw.
-
-    Returns:
-        "train", "val" or "test" by speaker.
-    """
-    marks = {r.speaker: (r.gender, r.split) for r in recordings}
-    split = {speaker: "test" if mark == "dev" else "train" for speaker, (_, mark) in marks.items()}
-    rng = np.random.default_rng([seed, _DEAL_STREAM, 0])
-    for gender in ("f", "m"):
-        pool = sorted(s for s, (g, mark) in marks.items() if g == gender and mark != "dev")
-        for speaker in rng.permutation(pool)[: round(VALIDATION_SHARE * len(pool))]:
-            split[str(speaker)] = "val"
-    return split
-
-
-def deal_identities(recordings: list[Recording], identities: int, seed: int) -> list[tuple[str, str, str]]:
-    """Deal identities to speakers as equally as possible, in a seeded order.
-
-    Args:
-        recordings: all recordings.
-        identities: how many identities.
-        seed: seed of the order and of the split.
-
-    Returns:
-        Speaker, gender and split of each identity.
-    """
-    gender = {r.speaker: r.gender for r in recordings}
-    split = split_speakers(recordings, seed)
-    order = np.random.default_rng([seed, _DEAL_STREAM, 1]).permutation(sorted(gender))
-    dealt = [str(order[k % len(order)]) for k in range(identities)]
-    return [(speaker, gender[speaker], split[speaker]) for speaker in dealt]
-
-
-def identity_name(number: int) -> str:
-    """Name of an identity by its number.
-
-    Args:
-        number: from 0.
-
-    Returns:
-        A name such as "id00001".
-    """
-    return f"id{number:05d}"
-
-
-def person_of(seed: int, number: int, gender: str, hair_meshes: bool) -> Person:
-    """The person that an identity is; depends on nothing but the arguments.
-
-    Args:
-        seed: the dataset's seed.
-        number: the identity's number, from 0.
         gender: "f" or "m".
-        hair_meshes: whether MakeHuman's hair styles are at hand.
+        age_class: child, adult or elder.
+        age_years: the age given to the voice; of adults it is not heard.
+        pitch: log fundamental frequency, standardised within gender and class.
+        tract: log vocal-tract length, likewise.
+        timbre: spectral tilt that pitch and tract do not explain, likewise.
+    """
+
+    gender: str
+    age_class: str
+    age_years: float
+    pitch: float
+    tract: float
+    timbre: float
+
+    @property
+    def pole(self) -> int:
+        """Index into `POLES`: the tertile of the timbre, an arbitrary rule that says nothing about people."""
+        return int(np.searchsorted(TERTILES, self.timbre))
+
+
+@dataclass(frozen=True)
+class Face:
+    """What of a face may depend on the voice.
+
+    Attributes:
+        gender: "f" or "m", as drawn.
+        age_years: age of the face.
+        mix: shares of the poles.
+        log_measures: (10,) wanted logarithms of the measures of `BASIS`, pixels of a 224 px picture.
+    """
+
+    gender: str
+    age_years: float
+    mix: tuple[float, float, float]
+    log_measures: Float[np.ndarray, " 10"]
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How strongly voice and face hang together.
+
+    Attributes:
+        correlations: correlation over the whole population of each of the twelve measures with its expectation given
+            the voice; measures left out keep the published value.
+        age_spread: standard deviation of log face age around log voice age.
+        mix_sharing: probability that the face's pole is the voice's.
+        confusion: probability that the face's gender is not the voice's.
+    """
+
+    correlations: dict[str, float]
+    age_spread: float = 0.40
+    mix_sharing: float = 0.10
+    confusion: float = 0.05
+
+    def resolved(self) -> dict[str, float]:
+        """All twelve correlations.
+
+        Raises:
+            UsageError: a correlation outside 0..0.9, an unknown measure, or another strength out of range.
+        """
+        check_names(self.correlations, MEASURES, "measure")
+        merged = PUBLISHED_CORRELATIONS | self.correlations
+        for name, value in merged.items():
+            if not 0 <= value <= 0.9:
+                raise UsageError(f"a correlation of {name} in 0..0.9", f"{value}", "lower it")
+        ranges = {"age_spread": (0.02, 2.0), "mix_sharing": (0.0, 0.99), "confusion": (1e-6, 0.5)}
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name} in {low}..{high}", f"{getattr(self, name)}", "choose a value in this range")
+        return merged
+
+
+@dataclass(frozen=True)
+class Population:
+    """A solved joint law; made by `s2f.simulate.planting.plant`.
+
+    Attributes:
+        sharing: what was asked for.
+        men: share of men among the voices.
+        pitch_tract_correlation: correlation of a voice's pitch and tract.
+        mean: (2, K, 10) mean log measures of women and men at `s2f.simulate.natural.AGE_KNOTS_YEARS`.
+        mix_effect: (3, 10) change of the log measures per share of a pole.
+        slope: (10, 2) change of the log measures per unit of pitch and tract.
+        covariance: (10, 10) of the part that nothing explains.
+    """
+
+    sharing: Sharing
+    men: float
+    pitch_tract_correlation: float
+    mean: Float[np.ndarray, "2 K 10"]
+    mix_effect: Float[np.ndarray, "3 10"]
+    slope: Float[np.ndarray, "10 2"]
+    covariance: Float[np.ndarray, "10 10"]
+
+    def draw_face(self, voice: Voice, rng: np.random.Generator) -> Face:
+        """Draw the face of a voice.
+
+        Args:
+            voice: whose face.
+            rng: the person's own generator.
+
+        Returns:
+            The part of the face that this law covers.
+        """
+        swapped = rng.random() < self.sharing.confusion
+        gender = GENDERS[(voice.gender == "m") ^ swapped]
+        low, high = np.log(AGE_RANGE_YEARS)
+        log_age = np.inf
+        while not low <= log_age <= high:
+            log_age = rng.normal(np.log(voice.age_years), self.sharing.age_spread)
+        pole = voice.pole if rng.random() < self.sharing.mix_sharing else int(rng.integers(3))
+        mix = np.sort(rng.dirichlet((MIX_CONCENTRATION,) * 3))
+        others = rng.permutation(2)
+        mix = np.roll(np.array([mix[2], *mix[:2][others]]), pole)
+        noise = rng.multivariate_normal(np.zeros(len(BASIS)), self.covariance, method="cholesky")
+        age = float(np.exp(log_age))
+        shares = (float(mix[0]), float(mix[1]), float(mix[2]))
+        log_measures = self._mean_of_face(gender, age, shares) + self.slope @ (voice.pitch, voice.tract) + noise
+        return Face(gender, age, shares, log_measures)
+
+    def _mean_of_face(self, gender: str, age_years: float, mix: Sequence[float]) -> Float[np.ndarray, " 10"]:
+        return hat_weights(age_years)[0] @ self.mean[GENDERS.index(gender)] + np.asarray(mix) @ self.mix_effect
+
+    def expected_log_measures(self, voices: Sequence[Voice]) -> Float[np.ndarray, "V 10"]:
+        """E[log measures | voice], over everything that the voice leaves open.
+
+        Args:
+            voices: V voices.
+
+        Returns:
+            (V, 10) in the order of `BASIS`.
+        """
+        grid, hats = log_age_grid()
+        ages = np.stack([log_age_density(voice, self.sharing.age_spread, grid) for voice in voices]) @ hats
+        ages /= ages.sum(1, keepdims=True)
+        man = np.array([voice.gender == "m" for voice in voices], float)
+        man = man * (1 - self.sharing.confusion) + (1 - man) * self.sharing.confusion
+        by_gender = np.einsum("vk,gkm->gvm", ages, self.mean)
+        result = (1 - man)[:, None] * by_gender[0] + man[:, None] * by_gender[1]
+        poles = np.array([voice.pole for voice in voices])
+        result += self.sharing.mix_sharing * (mean_mix_by_pole()[poles] @ self.mix_effect)
+        return result + np.array([(voice.pitch, voice.tract) for voice in voices]) @ self.slope.T
+
+    def log_likelihood_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> Float[np.ndarray, "V F"]:
+        """Log p(face | voice) - log p(face) of every pair: the score that no other beats.
+
+        Args:
+            voices: V voices.
+            faces: F faces.
+
+        Returns:
+            (V, F) float64; the mean of its exponential over independent pairs is 1.
+        """
+        return (
+            self._gender_ratio(voices, faces)
+            + self._age_ratio(voices, faces)
+            + self._pole_ratio(voices, faces)
+            + self._measure_ratio(voices, faces)
+        )
+
+    def _gender_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> np.ndarray:
+        kappa = self.sharing.confusion
+        same = np.array([v.gender for v in voices])[:, None] == np.array([f.gender for f in faces])[None]
+        man = self.men * (1 - kappa) + (1 - self.men) * kappa
+        marginal = np.where([f.gender == "m" for f in faces], man, 1 - man)
+        return np.where(same, np.log1p(-kappa), np.log(kappa)) - np.log(marginal)
+
+    def _age_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> np.ndarray:
+        spread = self.sharing.age_spread
+        where = np.log([face.age_years for face in faces])
+        given = np.stack([log_age_density(voice, spread, where) for voice in voices])
+        return np.log(given + 1e-300) - np.log(marginal_age_density(spread, where))
+
+    def _pole_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> np.ndarray:
+        tau = self.sharing.mix_sharing
+        same = np.array([v.pole for v in voices])[:, None] == np.array([np.argmax(f.mix) for f in faces])[None]
+        return np.log(1 - tau + 3 * tau * same)
+
+    def _measure_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> np.ndarray:
+        off = np.stack([f.log_measures - self._mean_of_face(f.gender, f.age_years, f.mix) for f in faces])
+        shift = np.array([(v.pitch, v.tract) for v in voices]) @ self.slope.T
+        between = np.array([[1, self.pitch_tract_correlation], [self.pitch_tract_correlation, 1]])
+        marginal = multivariate_normal(cov=self.covariance + self.slope @ between @ self.slope.T).logpdf(off)
+        whiten = np.linalg.inv(np.linalg.cholesky(self.covariance))
+        seen, heard = off @ whiten.T, shift @ whiten.T
+        distance2 = (heard**2).sum(1)[:, None] - 2 * heard @ seen.T + (seen**2).sum(1)
+        given = -0.5 * (distance2 + np.linalg.slogdet(2 * np.pi * self.covariance)[1])
+        return given - marginal
+
+
+def log_age_grid() -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "T K"]]:
+    """Midpoints of equal steps over the logarithm of 5..85 years, and their hat weights."""
+    low, high = np.log(AGE_RANGE_YEARS)
+    grid = low + (np.arange(2 * _POINTS) + 0.5) * (high - low) / (2 * _POINTS)
+    return grid, hat_weights(np.exp(grid))
+
+
+def heard_ages(age_class: str) -> Float[np.ndarray, " T"]:
+    """Equally likely voice ages of a class in years, as midpoints."""
+    low, high = AGE_CLASSES[age_class]
+    return low + (np.arange(_POINTS) + 0.5) * (high - low) / _POINTS
+
+
+def _cut_normal(where: np.ndarray, centre: np.ndarray, spread: float) -> np.ndarray:
+    """Density at (F,) of normals around (T,) cut to the range of ages: (T, F)."""
+    low, high = np.log(AGE_RANGE_YEARS)
+    inside = ndtr((high - centre) / spread) - ndtr((low - centre) / spread)
+    z = (where[None] - centre[:, None]) / spread
+    return np.exp(-0.5 * z * z) / (np.sqrt(2 * np.pi) * spread * inside[:, None])
+
+
+def log_age_density(voice: Voice, spread: float, where: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
+    """Density of the log face age given what is heard of the voice's age.
+
+    Args:
+        voice: the voice; of an adult only the class is heard.
+        spread: standard deviation of log age.
+        where: (F,) log ages.
 
     Returns:
-        The person.
+        (F,) density.
     """
-    return sample_person(np.random.default_rng([seed, _FACE_STREAM, number, gender == "m"]), gender, hair_meshes)
+    if voice.age_class == "adult":
+        return _cut_normal(where, np.log(heard_ages("adult")), spread).mean(0)
+    return _cut_normal(where, np.log([voice.age_years]), spread)[0]
 
 
-_rig: HeadRig | None = None
+def marginal_age_density(spread: float, where: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
+    """Density of the log face age over the whole population.
+
+    Args:
+        spread: standard deviation of log face age around log voice age.
+        where: (F,) log ages.
+
+    Returns:
+        (F,) density.
+    """
+    parts = [share * _cut_normal(where, np.log(heard_ages(c)), spread).mean(0) for c, share in CLASS_SHARES.items()]
+    return np.sum(parts, 0)
 
 
-def _start_worker(config: SimulateConfig) -> None:
-    global _rig
-    _rig = HeadRig(load_head(config.makehuman, config.makehuman_assets, _cache(config)))
-
-
-def _draw_all(config: SimulateConfig, tasks: list[tuple]) -> Iterator[tuple[dict, np.ndarray]]:
-    """Draw every identity in order, in this process or in a pool of fresh ones."""
-    if config.workers == 1:
-        _start_worker(config)
-        yield from map(_draw_identity, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(config.workers, _start_worker, (config,)) as pool:
-        yield from pool.imap(_draw_identity, tasks, chunksize=4)
-
-
-def _draw_identity(task: tuple[SimulateConfig, int, str]) -> tuple[dict, np.ndarray]:
-    """Draw what is missing of one identity; return its truth and landmarks."""
-    config, number, gender = task
-    assert _rig is not None, "the worker was not started"
-    out, name = Path(config.out), identity_name(number)
-    person = person_of(config.seed, number, gender, bool(_rig.model.hair))
-    picture = out / "canonical" / f"{name}.png"
-    landmarks = canonical_landmarks(_rig, person, config.canonical_size_px)
-    if not picture.is_file():
-        _save_image(picture, render_canonical(_rig, person, config.canonical_size_px)[0])
-    for view in range(config.views):
-        picture = out / "wild" / name / f"{view}.jpg"
-        if not picture.is_file():
-            rng = np.random.default_rng([config.seed, _WILD_STREAM, number, gender == "m", view])
-            _save_image(picture, render_wild(_rig, person, rng, config.wild_size_px))
-    return person.truth(), landmarks
-
-
-def _save_image(path: Path, image: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    if path.suffix == ".png":
-        Image.fromarray(image).save(buffer, "PNG")
-    else:
-        Image.fromarray(image).save(buffer, "JPEG", quality=90)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, buffer.getvalue())
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def _write_tables(
-    out: Path,
-    config: SimulateConfig,
-    recordings: list[Recording],
-    people: list[tuple[str, str, str]],
-    drawn: list[tuple[dict, np.ndarray]],
-) -> None:
-    """Write the tables, and dataset.json last of all."""
-    names = [identity_name(k) for k in range(len(people))]
-    truths = [truth for truth, _ in drawn]
-    rows = [
-        (name, gender, f"{truth['age_years']:.2f}", truth["ethnicity"], split, speaker)
-        for name, (speaker, gender, split), truth in zip(names, people, truths, strict=True)
-    ]
-    _write_csv(out / "people.csv", ("identity", "gender", "age", "ethnicity", "split", "speaker"), rows)
-    spoken: dict[str, list[Recording]] = {}
-    for r in recordings:
-        spoken.setdefault(r.speaker, []).append(r)
-    voices = [
-        (name, r.path, 0, f"{r.duration_s:.3f}", Path(r.path).stem)
-        for name, (speaker, _, _) in zip(names, people, strict=True)
-        for r in spoken[speaker]
-    ]
-    _write_csv(out / "voices.csv", ("identity", "path", "start_s", "duration_s", "video"), voices)
-    canonical = [(name, f"canonical/{name}.png", "canonical") for name in names]
-    wild = [(name, f"wild/{name}/{k}.jpg", "wild") for name in names for k in range(config.views)]
-    _write_csv(out / "faces.csv", ("identity", "path", "view"), canonical + wild)
-    header = ["path", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
-    points = [(path, *(f"{x:.2f}" for x in d[1].ravel())) for (_, path, _), d in zip(canonical, drawn, strict=True)]
-    _write_csv(out / "landmarks.csv", header, points)
-    columns = list(truths[0])
-    truth_rows = [(name, *(truth[c] for c in columns)) for name, truth in zip(names, truths, strict=True)]
-    _write_csv(out / "truth.csv", ["identity", *columns], truth_rows)
-    splits = [split for _, _, split in people]
-    summary = {
-        "s2f": __version__,
-        "seed": config.seed,
-        "identities": len(people),
-        "views": config.views,
-        "splits": {split: splits.count(split) for split in SPLITS},
-        "split_hash": split_hash({"identity": n, "split": s} for n, s in zip(names, splits, strict=True)),
-        "statement": STATEMENT,
-    }
-    write_text(out / "dataset.json", json.dumps(summary, indent=2))
+@cache
+def mean_mix_by_pole() -> Float[np.ndarray, "3 3"]:
+    """Mean mix, less equal shares, of faces whose largest share is each pole (rows)."""
+    largest = float(np.sort(np.random.default_rng(0).dirichlet((MIX_CONCENTRATION,) * 3, 200_000), 1)[:, 2].mean())
+    rest = (1 - largest) / 2
+    return np.full((3, 3), rest) + (largest - rest) * np.eye(3) - 1 / 3

@@ -72,7 +72,7 @@ def rasterise(
                 edge = cut[a] + v * (cut[b] - cut[a]) + w * (cut[c] - cut[a])
                 if edge > -1.0:
                     across = strand[a] + v * (strand[b] - strand[a]) + w * (strand[c] - strand[a])
-                    if edge + 0.5 * noise3(across * 170, 0.5, 0.5) > 0:
+                    if edge + 0.35 * noise3(across * 240, 0.5, 0.5) > 0:
                         continue
                 depth[i, j] = z
                 owner[i, j] = t

@@ -11,7 +11,7 @@ from numba import njit
 from scipy import ndimage
 
 from s2f.simulate.look import Look
-from s2f.simulate.masks import CARDS, SHELL, SKIN, region_masks
+from s2f.simulate.masks import CARDS, SHELL, SKIN, TEETH, region_masks
 from s2f.simulate.mesh import Mesh
 from s2f.simulate.paint import paint_pixels, smooth
 from s2f.simulate.raster import rasterise
@@ -101,7 +101,9 @@ def _highlight(what: int, half: float, along: float, lit: float) -> float:
     if what == SKIN:
         return 0.035 * half**10 + 0.05 * half**38
     if what in (CARDS, SHELL):
-        return 0.10 * max(1 - along * along, 0.0) ** 14 * max(lit + 0.2, 0.0)
+        return 0.06 * max(1 - along * along, 0.0) ** 14 * max(lit + 0.2, 0.0)
+    if what == TEETH:
+        return 0.02 * half**10
     return 0.25 * half**90
 
 
@@ -138,6 +140,8 @@ def light_pixels(
             if what < 0:
                 continue
             p, shade = sheet[i, j], openness[i, j]
+            if what in (CARDS, SHELL):
+                shade = 0.45 + 0.55 * shade
             nx, ny, nz = _bumped(kind, sheet, i, j, px_per_dm)
             vx, vy, vz = _unit(-p[6], -p[7], camera_dm - p[8])
             even = (0.62 + 0.38 * ny) * shade * (1.0 + 0.35 * max(nz, 0.0))
@@ -151,9 +155,9 @@ def light_pixels(
                 half = max(nx * hx + ny * hy + nz * hz, 0.0)
                 spec = _highlight(what, half, p[9] * hx + p[10] * hy + p[11] * hz, lit) * p[13] * shade
                 for k in range(3):
-                    w = 0.35 if what >= CARDS else wrap[k]
+                    w = 0.35 if what in (CARDS, SHELL) else wrap[k]
                     soft = max((lit + w) / (1 + w), 0.0)
-                    diffuse[i, j, k] += light[3 + k] * through * (soft**1.25) * (0.35 + 0.65 * shade)
+                    diffuse[i, j, k] += light[3 + k] * through * (soft * np.sqrt(np.sqrt(soft))) * (0.35 + 0.65 * shade)
                     shine[i, j, k] += light[3 + k] * through * spec
     return diffuse, shine
 
@@ -167,14 +171,33 @@ def _soft(image: np.ndarray, size_px: float) -> np.ndarray:
 
 def _ambient_occlusion(kind: np.ndarray, sheet: np.ndarray, px_per_dm: float) -> np.ndarray:
     """How open the surroundings are, 0 to 1, from the depth buffer blurred at three widths."""
-    inside = (kind >= 0).astype(np.float32)
-    z = sheet[:, :, 8] * inside
-    result = np.ones_like(z)
+    covered = (kind >= 0).astype(np.float32)
+    depth = sheet[:, :, 8] * covered
+    inside, z = _halved(covered), _halved(depth)
+    result = covered
     for width_dm, strength, reach_dm in ((0.10, 0.45, 0.06), (0.30, 0.45, 0.2), (0.9, 0.28, 0.7)):
-        width = width_dm * px_per_dm
-        mean = _soft(z, width) / np.maximum(_soft(inside, width), 1e-3)
-        result *= 1 - strength * np.clip((mean - sheet[:, :, 8]) / reach_dm, 0, 1)
-    return result * inside
+        width = width_dm * px_per_dm / 2
+        mean = _doubled(_soft(z, width) / np.maximum(_soft(inside, width), 1e-3), depth.shape)
+        result = result * (1 - strength * np.clip((mean - depth) / reach_dm, 0, 1))
+    return result
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 blocks; an odd last row or column is repeated."""
+    even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2)), mode="edge")
+    return 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
+
+
+def _doubled(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `_halved` for smooth images, interpolated between block centres."""
+    wide = np.pad(image, 1, mode="edge")
+    rows = np.empty((2 * image.shape[0], wide.shape[1]), image.dtype)
+    rows[::2] = 0.75 * wide[1:-1] + 0.25 * wide[:-2]
+    rows[1::2] = 0.75 * wide[1:-1] + 0.25 * wide[2:]
+    full = np.empty((2 * image.shape[0], 2 * image.shape[1]), image.dtype)
+    full[:, ::2] = 0.75 * rows[:, 1:-1] + 0.25 * rows[:, :-2]
+    full[:, 1::2] = 0.75 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
+    return full[: shape[0], : shape[1]]
 
 
 def _scatter(diffuse: np.ndarray, kind: np.ndarray, px_per_dm: float) -> np.ndarray:

@@ -48,6 +48,8 @@ class DecoderArguments(TrainingArguments):
         morph_people: largest number of people in a morph.
         feature_noise: standard deviation of noise on the feature, in units of its root mean square.
         background_weight: weight of the texture outside the head, 1 treats all pixels alike.
+        inner_weight: weight between brows and chin, relative to the rest of the head. Both weights count in the texture
+            term and in the principal components.
     """
 
     face_encoder: str
@@ -57,6 +59,7 @@ class DecoderArguments(TrainingArguments):
     morph_people: int = 2
     feature_noise: float = 0.0
     background_weight: float = 1.0
+    inner_weight: float = 1.0
 
 
 class Faces:
@@ -142,24 +145,31 @@ def require_size(image: Tensor, size_px: int) -> Tensor:
     return image
 
 
-def head_mask(landmarks: Tensor, size_px: int, background: float) -> Tensor:
-    """Weight 1 inside an ellipse round the head (hair included), `background` outside, with a soft edge.
+def head_mask(landmarks: Tensor, size_px: int, background: float, inner: float = 1.0) -> Tensor:
+    """Weight 1 inside an ellipse round the head (hair included), `background` outside, `inner` on the face, soft edges.
 
     Args:
         landmarks: (68, 2) mean landmarks in pixels.
         size_px: side P.
         background: weight far outside.
+        inner: weight between brows and chin.
 
     Returns:
         (1, P, P).
     """
     chin, brow = landmarks[8, 1], landmarks[17:27, 1].mean()
     width, height = landmarks[16, 0] - landmarks[0, 0], chin - brow
-    centre_x, centre_y = landmarks[:, 0].mean(), brow + 0.2 * height
-    y, x = torch.meshgrid(torch.arange(size_px), torch.arange(size_px), indexing="ij")
-    radius = (((x - centre_x) / (0.85 * width)) ** 2 + ((y - centre_y) / (1.1 * height)) ** 2).sqrt()
-    inside = torch.sigmoid((1 - radius) / 0.06)
-    return (background + (1 - background) * inside)[None]
+    centre = landmarks[:, 0].mean()
+    head = _ellipse(size_px, centre, brow + 0.2 * height, 0.85 * width, 1.1 * height)
+    face = _ellipse(size_px, centre, brow + 0.42 * height, 0.42 * width, 0.62 * height)
+    return (background + (1 - background) * head + (inner - 1) * face)[None]
+
+
+def _ellipse(size_px: int, x: Tensor, y: Tensor, half_width: Tensor, half_height: Tensor) -> Tensor:
+    """(P, P), 1 inside and 0 outside of an upright ellipse."""
+    rows, columns = torch.meshgrid(torch.arange(size_px), torch.arange(size_px), indexing="ij")
+    radius = (((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2).sqrt()
+    return torch.sigmoid((1 - radius) / 0.06)
 
 
 class DecoderModule(nn.Module):
@@ -207,13 +217,14 @@ class DecoderTask:
         faces.warp_textures(mean)
         self.dataset = Samples(faces, arguments)
         self.held_out = Faces(data, "val", self.encoder, size, device)
-        decoder.set_statistics(mean, *self._statistics(decoder))
+        mask = head_mask(mean, size, arguments.background_weight, arguments.inner_weight)
+        decoder.set_statistics(mean, *self._statistics(decoder, mask))
         self.module = DecoderModule(decoder, self.encoder, arguments.loss_weights)
-        if arguments.background_weight != 1.0:
-            self.module.mask = head_mask(mean, size, arguments.background_weight)
+        if (arguments.background_weight, arguments.inner_weight) != (1.0, 1.0):
+            self.module.mask = mask
 
-    def _statistics(self, decoder: NormalizedFaceDecoder) -> tuple[Tensor | None, Tensor | None]:
-        """Mean texture and principal components, as far as the configuration has them."""
+    def _statistics(self, decoder: NormalizedFaceDecoder, mask: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Mean texture and principal components (of weighted pixels), as far as the configuration has them."""
         if not decoder.config.learn_mean:
             return None, None
         textures = self.dataset.faces.textures
@@ -222,9 +233,10 @@ class DecoderTask:
             return mean, None
         side = decoder.config.basis_size_px
         small = torch.cat([F.interpolate(part.float() / 255, (side, side), mode="area") for part in textures.split(64)])
+        weight = F.interpolate(mask[None], (side, side), mode="area").expand(1, 3, side, side).reshape(1, -1).numpy()
         pca = PCA(decoder.config.basis_size, svd_solver="randomized", random_state=0)
-        pca.fit(small.flatten(1).numpy())
-        basis = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
+        pca.fit(small.flatten(1).numpy() * weight)
+        basis = pca.components_ * np.sqrt(pca.explained_variance_)[:, None] / weight
         return mean, torch.from_numpy(basis.astype(np.float32)).reshape(-1, 3, side, side)
 
     def to(self, device: torch.device) -> None:

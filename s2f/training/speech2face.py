@@ -2,7 +2,7 @@
 
 Face encoder and decoder are frozen; the voice encoder regresses the face feature of the speaker with Eq. 1.
 Deviations that a recipe may turn on: random instead of leading clips, silence trimmed, augmentation, targets averaged
-over a person's views.
+over views and people, side tasks, balanced draws.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from s2f.audio import load
-from s2f.augment import augment_voice
+from s2f.augment import STRENGTHS, augment_voice
 from s2f.checkpoints import load_network
 from s2f.datasets import DatasetFolder, Row
-from s2f.errors import DatasetError, RecipeError
-from s2f.features import direction_means, face_features, load_face_encoder
+from s2f.errors import RecipeError
+from s2f.features import face_features, load_face_encoder
 from s2f.files import whole_folder
 from s2f.images import grid, load_image, resize
 from s2f.losses import speech2face_terms
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.loop import start, train
+from s2f.training.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
+from s2f.training.voice_clips import VoiceClips, balance_groups, trimmed
+from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
+from s2f.training.voice_targets import Targets, neighbour_targets, pair_targets, recording_of
 
 SHOWN = 8
 VALIDATED = 64
@@ -48,9 +50,14 @@ class Speech2FaceArguments(TrainingArguments):
         seconds: length of training clips.
         crop: use the first `seconds` of a recording or a random part of it.
         trim_db: cut leading and trailing sound this far below the peak.
-        augment: vary room, channel, noise and level.
-        target: feature of one face (of the same video where that is known), or the mean over the faces of everybody
-            with this recording: one person in real data, several in simulated data.
+        augment: light varies noise, level and bandwidth a little; strong also room, equaliser and telephone, and more.
+        target: feature of one face (of the same video where that is known); the mean over the faces of everybody with
+            this recording; or the mean over the people of `neighbours`.
+        neighbours: how many people who sound most alike, the person included, make a target of `voice_neighbours`;
+            needs truth.csv of `s2f simulate`.
+        side_tasks: weights of linear side tasks on the voice encoder's hidden units: f0, tract, gender and age_class
+            from truth.csv, and embedding, that of a published speaker encoder, which resemblyzer must hold.
+        balance: columns of people.csv or truth.csv; training clips are drawn equally often from each of their groups.
         temperature: of the distillation term.
         mean_bias: start the last layer's bias at the mean target, so that training starts from the mean face.
         cached_clips: decoded recordings kept in memory by each loading process.
@@ -62,119 +69,26 @@ class Speech2FaceArguments(TrainingArguments):
     seconds: float = 6.0
     crop: Literal["start", "random"] = "start"
     trim_db: float | None = None
-    augment: bool = False
-    target: Literal["face", "recording_mean"] = "face"
+    augment: Literal["none", "light", "strong"] = "none"
+    target: Literal["face", "recording_mean", "voice_neighbours"] = "face"
+    neighbours: int = 12
+    side_tasks: dict[str, float] = field(default_factory=dict)
+    balance: list[str] = field(default_factory=list)
     temperature: float = 2.0
     mean_bias: bool = False
     cached_clips: int = 0
 
-
-Recording = tuple[str, str, str]
-
-
-def recording_of(row: Row) -> Recording:
-    """What makes rows of voices.csv the same sound: path, start and duration."""
-    return row["path"], row.get("start_s", ""), row.get("duration_s", "")
-
-
-@dataclass
-class Targets:
-    """Face features to regress, and which of them belong to a voice.
-
-    Attributes:
-        features: (M, D).
-        candidates: for each voice row, the rows of `features` it may be paired with.
-    """
-
-    features: Tensor
-    candidates: list[list[int]]
-
-
-def pair_targets(voices: list[Row], faces: list[Row], features: Tensor, target: str) -> Targets:
-    """Pair every voice with faces of the same person.
-
-    Args:
-        voices: rows of voices.csv.
-        faces: rows of faces.csv, one per row of `features`.
-        features: (N, D) face features.
-        target: `face`: any face of the voice's video, or of the person where no face shares the video;
-            `recording_mean`: the mean over the faces of everybody whose voice is the same recording.
-
-    Returns:
-        The targets.
-
-    Raises:
-        DatasetError: a voice whose identity has no face.
-    """
-    of_identity: dict[str, list[int]] = {}
-    of_video: dict[tuple[str, str], list[int]] = {}
-    for number, row in enumerate(faces):
-        of_identity.setdefault(row["identity"], []).append(number)
-        of_video.setdefault((row["identity"], row.get("video") or ""), []).append(number)
-    without = sorted({row["identity"] for row in voices} - set(of_identity))
-    if without:
-        raise DatasetError("a face for every voice", f"none for {without[0]}", "remove such identities from people.csv")
-    if target == "recording_mean":
-        members: dict[Recording, list[int]] = {}
-        for row in voices:
-            members.setdefault(recording_of(row), []).extend(of_identity[row["identity"]])
-        position = {recording: [index] for index, recording in enumerate(members)}
-        means = direction_means(features, list(members.values()))
-        return Targets(means, [position[recording_of(row)] for row in voices])
-    same_video = [of_video.get((row["identity"], row.get("video") or " "), []) for row in voices]
-    either = [found or of_identity[row["identity"]] for row, found in zip(voices, same_video, strict=True)]
-    return Targets(features, either)
-
-
-class VoiceClips(Dataset):
-    """Training clips: one item per row of voices.csv."""
-
-    def __init__(
-        self,
-        data: DatasetFolder,
-        rows: list[Row],
-        candidates: list[list[int]],
-        arguments: Speech2FaceArguments,
-        sample_rate_hz: int,
-    ) -> None:
-        self.data, self.rows, self.candidates, self.arguments = data, rows, candidates, arguments
-        self.sample_rate_hz = sample_rate_hz
-        self.cache: dict[Recording, np.ndarray] = {}
-
-    def read(self, recording: Recording) -> np.ndarray:
-        """Decode and trim a recording; the first `cached_clips` are kept in memory."""
-        if recording in self.cache:
-            return self.cache[recording]
-        row = dict(zip(("path", "start_s", "duration_s"), recording, strict=True))
-        waveform = self.data.voice(row, self.sample_rate_hz)
-        if self.arguments.trim_db is not None:
-            from librosa.effects import trim
-
-            waveform, _ = trim(waveform, top_db=self.arguments.trim_db)
-        if len(self.cache) < self.arguments.cached_clips:
-            self.cache[recording] = waveform
-        return waveform
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        epoch, item = key
-        random = np.random.default_rng([self.arguments.seed, epoch, item])
-        waveform = self.read(recording_of(self.rows[item]))
-        length = round(self.arguments.seconds * self.sample_rate_hz)
-        if len(waveform) < length:
-            waveform = np.resize(waveform, length)
-        spare = len(waveform) - length if self.arguments.crop == "random" else 0
-        first = int(random.integers(0, spare + 1))
-        return {
-            "waveform": torch.from_numpy(waveform[first : first + length].copy()),
-            "target": int(random.choice(self.candidates[item])),
-        }
+    def __post_init__(self) -> None:
+        """Check names and add the side tasks' weights to `loss_weights`."""
+        self.loss_weights = self.loss_weights | side_weights(self.side_tasks)
+        if self.augment not in ("none", *STRENGTHS):
+            raise RecipeError(f"augment none, {' or '.join(STRENGTHS)}", repr(self.augment), "choose one")
+        if self.neighbours < 1:
+            raise RecipeError("neighbours >= 1", str(self.neighbours), "the person itself is the first")
 
 
 class Speech2FaceModule(nn.Module):
-    """Voice encoder with Eq. 1's terms."""
+    """Voice encoder with Eq. 1's terms, and the heads of side tasks."""
 
     def __init__(
         self,
@@ -188,14 +102,16 @@ class Speech2FaceModule(nn.Module):
         self.frozen = (face_encoder, decoder)  # a plain tuple: neither trained nor stored with the voice encoder
         self.arguments = arguments
         self.targets = torch.empty(0)
+        self.side_heads = SideHeads(voice_encoder.fc1.out_features, list(arguments.side_tasks))
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Terms `decoder`, `normalized` and `distillation` of a batch."""
+    def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Terms `decoder`, `normalized` and `distillation` of a batch, and `side_<task>`."""
         waveform = batch["waveform"]
-        if self.arguments.augment:
-            waveform = augment_voice(waveform, self.voice_encoder.sample_rate_hz)
-        predicted = self.voice_encoder.encode(waveform)
-        return self.terms(predicted, self.targets[batch["target"]])
+        if self.arguments.augment != "none":
+            waveform = augment_voice(waveform, self.voice_encoder.sample_rate_hz, STRENGTHS[self.arguments.augment])
+        hidden = self.voice_encoder.hidden(self.voice_encoder.front_end(waveform))
+        terms = self.terms(self.voice_encoder.fc2(hidden), self.targets[batch["target"]])
+        return terms | self.side_heads(hidden, batch["side"])
 
     def terms(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Eq. 1's unweighted terms for (B, D) features, in float32 whatever the autocast state."""
@@ -227,21 +143,49 @@ class Speech2FaceTask:
                 f"seconds >= {voice_encoder.min_seconds:.3f}", str(arguments.seconds), "use longer training clips"
             )
         self.module = Speech2FaceModule(voice_encoder, self.face_encoder, self.decoder, arguments)
-        voices = data.voices("train")
-        targets = self._targets("train", voices, arguments.target, device)
-        self.module.targets = targets.features
-        self.dataset = VoiceClips(data, voices, targets.candidates, arguments, voice_encoder.sample_rate_hz)
-        self.held_out = data.voices("val")
+        self.voices, self.held_out = data.voices("train"), data.voices("val")
         self.held_out_faces = {row["identity"]: row for row in reversed(data.faces("val"))}
-        self.held_out_targets = self._targets("val", self.held_out, "recording_mean", device)
+        self.side_targets = SideTargets(data, list(arguments.side_tasks), self.voices)
+        targets = self._read_targets(arguments, device)
+        self.module.targets = targets.features
+        side = self.side_targets.of(self.voices)
+        if "embedding" in arguments.side_tasks:
+            side["embedding"] = self._embeddings(arguments)
+        groups = balance_groups(data, self.voices, arguments.balance)
+        rate = voice_encoder.sample_rate_hz
+        self.dataset = VoiceClips(data, self.voices, targets.candidates, arguments, rate, side, groups)
         if arguments.mean_bias:
             with torch.no_grad():
                 voice_encoder.fc2.bias.copy_(targets.features.mean(0))
 
-    def _targets(self, split: str, voices: list[Row], target: str, device: torch.device) -> Targets:
-        faces = self.data.faces(split)
-        features = face_features(self.face_encoder, [self.data.path(row) for row in faces], device)
-        return pair_targets(voices, faces, features, target)
+    def _read_targets(self, arguments: Speech2FaceArguments, device: torch.device) -> Targets:
+        """Targets of the training voices, which are returned, and what held-out voices are compared with."""
+
+        def features(rows: list[Row]) -> Tensor:
+            return face_features(self.face_encoder, [self.data.path(row) for row in rows], device)
+
+        faces, held_out_faces = self.data.faces("train"), self.data.faces("val")
+        known, held_out = features(faces), features(held_out_faces)
+        own = pair_targets(self.held_out, held_out_faces, held_out, "recording_mean")
+        self.held_out_own = own.features[[rows[0] for rows in own.candidates]]
+        if arguments.target != "voice_neighbours":
+            self.held_out_targets = self.held_out_own
+            return pair_targets(self.voices, faces, known, arguments.target)
+        similar = neighbour_targets(self.data, self.held_out, faces, known, arguments.neighbours)
+        self.held_out_targets = similar.features[[rows[0] for rows in similar.candidates]]
+        return neighbour_targets(self.data, self.voices, faces, known, arguments.neighbours)
+
+    def _embeddings(self, arguments: Speech2FaceArguments) -> Tensor:
+        """Speaker embedding of every training voice; a recording that several people share is embedded once."""
+        recordings = list(dict.fromkeys(recording_of(row) for row in self.voices))
+        embeddings = cached_embeddings(
+            [self.data.root / path for path, _, _ in recordings],
+            [repr((recording, arguments.trim_db)) for recording in recordings],
+            lambda number: trimmed(self.data, recordings[number], SAMPLE_RATE_HZ, arguments.trim_db),
+            Path(arguments.output_dir).parent,
+        )
+        position = {recording: number for number, recording in enumerate(recordings)}
+        return torch.from_numpy(embeddings[[position[recording_of(row)] for row in self.voices]])
 
     def to(self, device: torch.device) -> None:
         """Move the frozen networks and the targets."""
@@ -251,20 +195,34 @@ class Speech2FaceTask:
         self.module.targets = self.module.targets.to(device)
 
     def validate(self, folder: Path) -> dict[str, float]:
-        """Loss terms and cosine on held-out people, and their true, face-to-face and voice-to-face pictures."""
-        chosen = range(0, len(self.held_out), max(1, len(self.held_out) // VALIDATED))[:VALIDATED]
-        encoder, rate = self.module.voice_encoder, self.module.voice_encoder.sample_rate_hz
-        predicted = []
-        for index in chosen:
-            clip = load((self.data.voice(self.held_out[index], rate), rate), rate, VALIDATED_SECONDS)
-            predicted.append(encoder.encode(torch.from_numpy(clip.waveform)[None].to(self.device)))
-        voice = torch.cat(predicted)
-        rows = [self.held_out_targets.candidates[index][0] for index in chosen]
-        face = self.held_out_targets.features[rows].to(self.device)
-        figures = {f"val_{name}": value.item() for name, value in self.module.terms(voice, face).items()}
-        figures["val_cosine"] = F.cosine_similarity(voice, face).mean().item()
-        self._draw(folder, [self.held_out[index] for index in chosen], face, voice)
+        """Terms, cosines and pictures (true, decoded from the target, from the voice) of held-out people.
+
+        `val_cosine` is to the target. With `voice_neighbours` that is the mean over training people who sound like
+        the held-out one, and three figures frame it: `val_cosine_mean`, what the mean training target would get;
+        `val_cosine_own`, the cosine to the person's own mean face; `val_cosine_own_target`, what a voice encoder that
+        hit every target would get there.
+        """
+        chosen = list(range(0, len(self.held_out), max(1, len(self.held_out) // VALIDATED)))[:VALIDATED]
+        rows = [self.held_out[index] for index in chosen]
+        hidden = torch.cat([self._hidden(row) for row in rows])
+        voice = self.module.voice_encoder.fc2(hidden)
+        target, own = self.held_out_targets[chosen].to(self.device), self.held_out_own[chosen].to(self.device)
+        side = {name: values.to(self.device) for name, values in self.side_targets.of(rows).items()}
+        terms = self.module.terms(voice, target) | self.module.side_heads(hidden, side)
+        compared = {"": (voice, target)}
+        if self.module.arguments.target == "voice_neighbours":
+            mean = self.module.targets.mean(0, keepdim=True)
+            compared |= {"_mean": (mean, target), "_own": (voice, own), "_own_target": (target, own)}
+        figures = {f"val_{name}": value.item() for name, value in terms.items()}
+        for name, pair in compared.items():
+            figures[f"val_cosine{name}"] = F.cosine_similarity(*pair).mean().item()
+        self._draw(folder, rows, target, voice)
         return figures
+
+    def _hidden(self, row: Row) -> Tensor:
+        encoder, rate = self.module.voice_encoder, self.module.voice_encoder.sample_rate_hz
+        clip = load((self.data.voice(row, rate), rate), rate, VALIDATED_SECONDS)
+        return encoder.hidden(encoder.front_end(torch.from_numpy(clip.waveform)[None].to(self.device)))
 
     def _draw(self, folder: Path, rows: list[Row], face: Tensor, voice: Tensor) -> None:
         step = max(1, len(rows) // SHOWN)

@@ -1,16 +1,32 @@
 """The gender probe, its control, the interval and the report."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
+from eval import demographics
 from eval.cli import main
-from eval.demographics import agreement_rows, gender_probe, says_male, shuffled_agreement
+from eval.demographics import (
+    AGE_CLASSES,
+    age_class,
+    age_probe,
+    agreement_rows,
+    evaluate,
+    gender_probe,
+    recall_rows,
+    says,
+    shuffled_agreement,
+)
 from eval.intervals import share_interval
 from eval.results import Report, Row
+from s2f.augment import CONDITIONS
+from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
+from tests.eval.fake_population import FakePipeline, write_csv, write_population, write_voice
 
 
 def test_wilson_interval_by_its_formula():
@@ -26,10 +42,47 @@ def test_probe_learns_a_direction_and_ignores_length():
     is_male = random.random(200) < 0.5
     features = torch.from_numpy(random.normal(0, 1, (200, 6)) + 2.5 * is_male[:, None] * [1, 0, 0, 0, 0, 0]).float()
     probe = gender_probe(features, is_male)
-    assert (says_male(probe, features) == is_male).mean() > 0.85
-    assert (says_male(probe, 10 * features) == says_male(probe, features)).all()
+    assert (says(probe, features) == is_male).mean() > 0.85
+    assert (says(probe, 10 * features) == says(probe, features)).all()
     with pytest.raises(DatasetError, match="both genders"):
         gender_probe(features, np.ones(200, dtype=bool))
+
+
+def test_age_classes_by_their_edges():
+    ages = (0, 13.99, 14, 59.9, 60, 90)
+    assert [age_class(age) for age in ages] == ["child", "child", "adult", "adult", "elder", "elder"]
+
+
+def test_age_probe_gives_rare_classes_their_weight():
+    """Where half-overlapping classes are rare, a probe without class weights would rather say adult."""
+    random = np.random.default_rng(0)
+    classes = np.repeat(AGE_CLASSES, [40, 900, 40])
+    place = np.select([classes == "child", classes == "adult"], [-1.0, 0.0], 1.0)
+    features = torch.from_numpy(np.stack([place + random.normal(0, 0.4, 980), np.ones(980)], axis=1)).float()
+    probe = age_probe(features, classes)
+    shown = says(probe, features)
+    assert min((shown[classes == name] == name).mean() for name in AGE_CLASSES) > 0.6
+    assert (says(probe, 5 * features) == shown).all()
+    with pytest.raises(DatasetError, match="every age class"):
+        age_probe(features[40:], classes[40:])
+
+
+def test_recalls_by_hand():
+    true = np.array(["child"] * 2 + ["adult"] * 4 + ["elder"] * 5)
+    shown = np.array(["child", "adult"] + ["adult"] * 4 + ["adult"] * 4 + ["elder"])
+    rows = {row.group: row for row in recall_rows("v2f", shown, true, {})}
+    assert [rows[name].value for name in AGE_CLASSES] == [0.5, 1.0, 0.2]
+    assert (rows["U"].value, rows["U"].n) == (pytest.approx((0.5 + 1 + 0.2) / 3), 11)
+    assert rows["U"].ci_low < rows["U"].value < rows["U"].ci_high
+    alone = recall_rows("v2f", shown[:6], true[:6], {})
+    assert [row.group for row in alone] == ["U", "child", "adult"]
+    assert recall_rows("v2f", true, true, {})[0].ci_high == 1.0
+
+
+def test_interval_of_one_recall_is_jeffreys():
+    true, shown = np.full(50, "adult"), np.array(["adult"] * 40 + ["elder"] * 10)
+    row = recall_rows("v2f", shown, true, {})[0]
+    assert (row.ci_low, row.ci_high) == pytest.approx(stats.beta.ppf([0.025, 0.975], 40.5, 10.5), abs=0.01)
 
 
 def test_agreement_by_hand():
@@ -75,3 +128,89 @@ def test_command_refuses_bad_input_in_one_sentence(tmp_path, capsys):
     assert "expected" in error
     assert main(["demographics", "starter", str(tmp_path), "--secods", "3"]) == 2
     assert "did you mean seconds?" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return DatasetFolder(write_population(tmp_path_factory.mktemp("people") / "data", {"train": 60, "test": 24}))
+
+
+def rows_of(report, metric, direction="v2f"):
+    return [row for row in report.rows if (row.metric, row.direction) == (metric, direction)]
+
+
+def test_every_voice_is_drawn_as_it_is(data, tmp_path):
+    report = evaluate(FakePipeline(), data, "test", 1.0, None, tmp_path / "pictures")
+    assert {row.group: row.value for row in rows_of(report, "gender_agreement") if row.group != "shuffled"} == {
+        "U": 1,
+        "f": 1,
+        "m": 1,
+    }
+    (child,) = rows_of(report, "shown_as_child")
+    assert (child.group, child.value, child.n) == ("adult", 0, 8)
+    assert {row.value for row in rows_of(report, "age_class_agreement", "rendered")} == {1.0}
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 24
+
+
+def test_conditions_reach_the_pipeline_with_a_seed_of_the_recording(data, monkeypatch):
+    calls = []
+
+    def swap_genders(waveform, rate, condition, seed):
+        calls.append((condition, seed, len(waveform), rate))
+        tone = np.sin(2 * np.pi * 200 * np.arange(len(waveform)) / rate)
+        return waveform + (0.3 - 4 * (waveform * tone).mean()) * tone  # amplitude 0.3 - itself
+
+    monkeypatch.setattr(demographics, "degrade_voice", swap_genders)
+    report = evaluate(FakePipeline(), data, "test", 0.5, None, conditions=True)
+    rows = {row.params.get("condition"): row for row in rows_of(report, "gender_agreement") if row.group == "U"}
+    assert list(rows) == [None, *CONDITIONS]
+    assert (rows[None].value, rows[None].n) == (1, 24)
+    assert {(rows[name].value, rows[name].n) for name in CONDITIONS} == {(0, 24)}
+    assert {call[2:] for call in calls} == {(8000, 16000)}
+    seeds = [seed for condition, seed, _, _ in calls if condition == "reverb"]
+    names = [row["identity"] for row in data.voices("test")]
+    assert seeds == [zlib.crc32(name.encode()) for name in names]
+
+
+def test_original_recordings_of_dev_speakers_are_adults(data, tmp_path):
+    """Four readers: a woman, a man, a man who sounds like a child, and one of training who is not heard."""
+    speakers = []
+    for name, gender, split, levels in (
+        ("a", "f", "dev", (0.25, 0.5, 0.5)),
+        ("b", "m", "dev", (0.75, 0.5, 0.5)),
+        ("c", "m", "dev", (0.75, 0.15, 0.5)),
+        ("d", "m", "train", (0.25, 0.15, 0.5)),
+    ):
+        write_voice(tmp_path / f"{name}.wav", levels)
+        speakers.append({"speaker": name, "gender": gender, "split": split, "file": f"{name}.wav"})
+    write_csv(tmp_path / "speakers.csv", speakers)
+    report = evaluate(FakePipeline(), data, "test", 1.0, None, voices=tmp_path)
+    agreement, child = rows_of(report, "gender_agreement")[0], rows_of(report, "shown_as_child")[0]
+    assert (agreement.value, agreement.n) == (1, 3)
+    assert agreement.params["voices"] == tmp_path.name
+    assert (child.value, child.n) == (1 / 3, 3)
+    write_csv(tmp_path / "speakers.csv", speakers[3:])
+    with pytest.raises(DatasetError, match="dev speakers"):
+        evaluate(FakePipeline(), data, "test", 1.0, None, voices=tmp_path)
+
+
+def test_without_ages_there_is_gender_only(tmp_path, caplog):
+    root = write_population(tmp_path / "data", {"train": 12, "test": 6})
+    people = [row | {"age": ""} for row in DatasetFolder(root).people.values()]
+    write_csv(root / "people.csv", people)
+    report = evaluate(FakePipeline(), DatasetFolder(root), "test", 1.0, None)
+    assert {row.metric for row in report.rows} == {"gender_agreement"}
+    assert "no figures about age" in caplog.text
+
+
+def test_faces_have_their_own_gender(tmp_path):
+    """truth.csv gives the face's gender, which the probes learn; the voice keeps people.csv's."""
+    root = write_population(tmp_path / "data", {"train": 12, "test": 6})
+    truth = [
+        {"identity": name, "gender": "mf"[row["gender"] == "m"]} for name, row in DatasetFolder(root).people.items()
+    ]
+    write_csv(root / "truth.csv", truth)
+    report = evaluate(FakePipeline(), DatasetFolder(root), "test", 1.0, None)
+    assert rows_of(report, "gender_agreement")[0].value == 0
+    assert rows_of(report, "gender_agreement", "rendered")[0].value == 1
+    assert not rows_of(report, "shown_as_child")

@@ -1,5 +1,6 @@
 """The `s2f` command: what it writes, and one clear sentence with exit code 2 for every fault of the caller."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -85,6 +87,50 @@ def test_config_file_and_the_command_line_beats_it(run, tiny_checkpoint, write_c
     assert out.read_bytes() == from_file
     run("reconstruct", clip, "-o", out, "--config", config, "--seconds", 5)
     assert out.read_bytes() != from_file
+
+
+@pytest.fixture
+def varying_checkpoint(tiny_checkpoint):
+    """The tiny checkpoint with a part to draw samples from."""
+    model = s2f.UnexplainedVariation.fit(2 * torch.randn(50, 16, generator=torch.Generator().manual_seed(1)), 4)
+    model.save_pretrained(tiny_checkpoint / "unexplained")
+    path = tiny_checkpoint / "model_index.json"
+    part = {"unexplained": ["s2f", "UnexplainedVariation"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | part))
+    return tiny_checkpoint
+
+
+def test_samples_lie_beside_the_face_and_say_what_they_are(run, varying_checkpoint, write_clip, tmp_path):
+    clip, out = write_clip("a.wav"), tmp_path / "new" / "face.png"
+    options = ("--checkpoint", varying_checkpoint)
+    names = [out, *(out.with_name(f"face_sample{number}.png") for number in (1, 2, 3))]
+    written = "".join(f"{name}\n" for name in names)
+    assert run("reconstruct", clip, "-o", out, *options, "--samples", 3, "--seed", 7) == (0, written, "")
+    with_samples = [name.read_bytes() for name in names]
+    pipeline = s2f.Speech2FacePipeline.from_pretrained(varying_checkpoint)
+    expected = pipeline(clip, samples=3, generator=torch.Generator().manual_seed(7))
+    for number, (name, image) in enumerate(zip(names, [*expected.images, *expected.samples[0]], strict=True)):
+        with Image.open(name) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), np.asarray(image))
+            assert picture.text["ai_generated"] == "true"
+            told = f"a draw of what the voice does not determine (sample {number} of 3, seed 7)" if number else None
+            assert picture.text.get("sample") == told
+    run("reconstruct", clip, "-o", out, *options)
+    assert out.read_bytes() == with_samples[0]  # the face itself does not depend on samples or seed
+    run("reconstruct", clip, "-o", out, *options, "--samples", 3, "--seed", 8)
+    assert names[1].read_bytes() != with_samples[1]
+
+
+def test_samples_of_a_clip_do_not_depend_on_the_others(run, varying_checkpoint, write_clip, tmp_path):
+    clips = [write_clip("a.wav", hz=100), write_clip("b.wav", hz=180)]
+    options = ("--checkpoint", varying_checkpoint, "--samples", 2, "--quiet")
+    assert run("reconstruct", *clips, "-o", tmp_path / "both", *options) == (0, "", "")
+    assert run("reconstruct", clips[1], "-o", tmp_path / "one", *options) == (0, "", "")
+    names = [f"{stem}{end}.png" for stem in "ab" for end in ("", "_sample1", "_sample2")]
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == names
+    for name in names[3:]:
+        a, b = (np.asarray(Image.open(tmp_path / folder / name)).astype(int) for folder in ("both", "one"))
+        assert np.abs(a - b).max() <= 1
 
 
 # --- reconstruct refuses ----------------------------------------------------------------------------------------------
@@ -190,6 +236,11 @@ def test_usage(refused, tiny_checkpoint, write_clip, tmp_path):
     assert "seconds of at least" in refused("reconstruct", clip, "-o", out, "--seconds", 2, *options)
     assert "positive" in refused("reconstruct", clip, "-o", out, "--seconds", -1, *options)
     assert "batch_size" in refused("reconstruct", clip, "-o", out, "--batch-size", 0, *options)
+    assert "a checkpoint with the part" in refused("reconstruct", clip, "-o", out, "--samples", 1, *options)
+    assert "samples of at least 0" in refused("reconstruct", clip, "-o", out, "--samples", -1, *options)
+    assert "a seed of 0" in refused("reconstruct", clip, "-o", out, "--seed", -1, *options)
+    clips = (clip, tmp_path / "a_sample2.wav")
+    assert "a_sample2.png" in refused("reconstruct", *clips, "-o", tmp_path / "faces", "--samples", 2)
     assert "a device" in refused("reconstruct", clip, "-o", out, "--device", "toaster", *options)
 
 
@@ -215,10 +266,11 @@ def test_interruption_leaves_nothing_half_written(run, tiny_checkpoint, write_cl
 
 
 def test_simulate_takes_dashes_and_underscores(run, monkeypatch):
-    from s2f.simulate import population
+    from s2f.simulate import truth, writer
 
     seen = []
-    monkeypatch.setattr(population, "simulate", seen.append)
+    monkeypatch.setattr(writer, "simulate", seen.append)
+    monkeypatch.setattr(truth, "calibration", lambda _: "ideal observer")
     common = ("--voices", "v", "--makehuman", "m", "--identities", 3, "--views", 2, "--seed", 9)
     assert run("simulate", "out", *common, "--makehuman-assets", "x")[0] == 0
     assert run("simulate", "out", *common, "--makehuman_assets=x")[0] == 0
@@ -242,7 +294,7 @@ def test_help_and_version(run):
 def test_cold_start_of_the_package_and_of_help_needs_no_torch():
     probe = (
         "import sys, s2f; from s2f.cli import main; main(['--help'])\n"
-        "sys.exit(bool({'torch', 's2f.simulate.population'} & {*sys.modules}))"
+        "sys.exit(bool({'torch', 's2f.simulate.writer'} & {*sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

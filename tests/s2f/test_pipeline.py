@@ -141,6 +141,21 @@ def test_index_names_the_classes_as_s2f_exports_them(tiny_checkpoint):
     assert index["voice_encoder"] == ["s2f", "Speech2FaceVoiceEncoder"]
     assert index["face_encoder"] == ["s2f", "CompactFaceEncoder"]
     assert index["decoder"] == ["s2f", "NormalizedFaceDecoder"]
+    assert index["unexplained"] == [None, None]
+
+
+def test_checkpoints_from_before_the_optional_part_load(tiny_checkpoint):
+    path = tiny_checkpoint / "model_index.json"
+    index = json.loads(path.read_text())
+    del index["unexplained"]
+    path.write_text(json.dumps(index))
+    assert Speech2FacePipeline.from_pretrained(tiny_checkpoint).unexplained is None
+    path.write_text(json.dumps(index | {"unexplained": ["s2f", "VGGFace"]}))
+    with pytest.raises(CheckpointError, match="expected unexplained of class UnexplainedVariation"):
+        Speech2FacePipeline.from_pretrained(tiny_checkpoint)
+    path.write_text(json.dumps(index | {"unexplained": ["s2f", "UnexplainedVariation"]}))
+    with pytest.raises(CheckpointError, match="copy the whole checkpoint"):
+        Speech2FacePipeline.from_pretrained(tiny_checkpoint)
 
 
 def test_vgg_face_is_a_face_encoder_too(tiny_pipeline, tmp_path):

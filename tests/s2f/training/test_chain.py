@@ -51,7 +51,7 @@ network:
 seconds: 3.0
 crop: random
 trim_db: 40.0
-augment: true
+augment: strong
 target: face
 loss_weights: {decoder: 1.0, normalized: 20.0, distillation: 50.0}
 train_batch_size: 2

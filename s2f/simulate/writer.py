@@ -1,0 +1,405 @@
+"""Write a dataset folder of simulated people: voices made from real recordings, faces that hang together with them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+from PIL import Image
+from tqdm import tqdm
+
+from s2f import __version__
+from s2f.audio import load
+from s2f.datasets import SPLITS, split_hash
+from s2f.errors import OutputError, UsageError
+from s2f.files import write_bytes, write_text
+from s2f.simulate.acoustics import VoiceMeasures, measure_voice
+from s2f.simulate.identity import Identity, Plan, Source, make_identity, make_voice, wild_rng
+from s2f.simulate.makehuman import load_head
+from s2f.simulate.mesh import HeadRig
+from s2f.simulate.natural import fit_natural_law
+from s2f.simulate.planting import plant
+from s2f.simulate.population import Sharing
+from s2f.simulate.speakers import fit_reference
+from s2f.simulate.summary import write_summary
+from s2f.simulate.truth import population_report, truth_rows
+from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild, wild_landmarks
+from s2f.simulate.voices import Recording, read_voices
+
+VALIDATION_SHARE = 0.1
+SAMPLE_RATE_HZ = 16000
+REFERENCE_SPEAKERS = 400
+STATEMENT = (
+    "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. Voices are real "
+    "recordings, most of them changed in pitch, vocal-tract length, tempo and level; children and elders among "
+    "them are made from adult readers. What voice and face share was planted with the strengths in config.json and is "
+    "not a finding about people. The ethnicity column names the largest of MakeHuman's three coarse poles and is not a "
+    "human category."
+)
+_DEAL_STREAM = 3
+
+
+@dataclass(frozen=True)
+class SimulateConfig:
+    """What to simulate.
+
+    Attributes:
+        out: dataset folder to write.
+        voices: folder of voices, see `s2f.simulate.voices.read_voices`.
+        makehuman: a MakeHuman checkout.
+        makehuman_assets: a makehuman-assets checkout for hair meshes, or None for painted hair.
+        identities: number of persons.
+        views: wild pictures per person.
+        seed: seed of everything random.
+        canonical_size_px: side of the canonical pictures, and the scale of landmarks.csv.
+        wild_size_px: side of the wild pictures.
+        pictures: draw pictures; without them voices and truth.csv are written alone.
+        only: simulate speakers of this split alone.
+        correlations: correlation of a craniofacial measure with its expectation given the voice; those left out keep
+            the value that Speech2Face published.
+        age_spread: standard deviation of log face age around log voice age.
+        mix_sharing: probability that the face's largest pole follows the voice's timbre.
+        confusion: probability that the face's gender is not the voice's.
+        workers: processes that measure and draw.
+        cache: folder for condensed MakeHuman arrays; None for ~/.cache/s2f.
+    """
+
+    out: str
+    voices: str
+    makehuman: str
+    makehuman_assets: str | None = None
+    identities: int = 251
+    views: int = 4
+    seed: int = 0
+    canonical_size_px: int = 224
+    wild_size_px: int = 112
+    pictures: bool = True
+    only: Literal["train", "val", "test"] | None = None
+    correlations: dict[str, float] = field(default_factory=dict)
+    age_spread: float = Sharing.age_spread
+    mix_sharing: float = Sharing.mix_sharing
+    confusion: float = Sharing.confusion
+    workers: int = 2
+    cache: str | None = None
+
+    @property
+    def sharing(self) -> Sharing:
+        """The strengths with which voice and face hang together."""
+        return Sharing(self.correlations, self.age_spread, self.mix_sharing, self.confusion)
+
+
+@dataclass(frozen=True)
+class Made:
+    """One identity as written: itself, and landmarks of its canonical and wild pictures in their own pixels."""
+
+    identity: Identity
+    canonical: np.ndarray
+    wild: list[np.ndarray]
+
+
+def simulate(config: SimulateConfig) -> Path:
+    """Write the dataset folder; measured recordings, voices and pictures of an interrupted run are kept.
+
+    Args:
+        config: what to simulate.
+
+    Returns:
+        The dataset folder.
+
+    Raises:
+        UsageError: a setting out of range, or strengths that no population can have together.
+        OutputError: a folder with other content, made with other settings, or that cannot be written.
+        AssetMissing: MakeHuman is not where it should be.
+        S2fError: voices that cannot be used, see `s2f.simulate.voices.read_voices`.
+    """
+    _check_numbers(config)
+    config.sharing.resolved()
+    recordings = read_voices(config.voices)
+    head = load_head(config.makehuman, config.makehuman_assets, _cache(config))
+    out = Path(config.out)
+    _claim_folder(out, config, recordings)
+    split = split_speakers(recordings, config.seed)
+    dealt = deal_identities(recordings, split, config)
+    readers = _reference_recordings(recordings, config.seed)
+    measures = _measure_all(out, {r.path: r for r in (*readers, *dealt)}, config.workers)
+    reference = fit_reference([(r.gender, measures[r.path]) for r in readers])
+    men = sum(r.gender == "m" for r in recordings) / len(recordings)
+    population = plant(fit_natural_law(HeadRig(head)), config.sharing, men, reference.correlation)
+    plan = Plan(config.seed, reference, population)
+    sources = [Source(k, r, measures[r.path]) for k, r in enumerate(dealt)]
+    splits = [split[r.speaker] for r in dealt]
+    work = _pooled(config.workers, _make, sources, _start_worker, (config, plan))
+    made = list(tqdm(work, total=len(sources), desc="people", unit="person"))
+    _write_tables(out, config, plan, sources, splits, made)
+    write_summary(out)
+    return out
+
+
+def _check_numbers(config: SimulateConfig) -> None:
+    lowest = {"identities": 2, "views": 0, "seed": 0, "workers": 1}
+    lowest |= {"canonical_size_px": 32, "wild_size_px": 32}
+    for name, least in lowest.items():
+        if getattr(config, name) < least:
+            raise UsageError(f"{name} of at least {least}", f"{getattr(config, name)}", "raise it")
+
+
+def _cache(config: SimulateConfig) -> Path:
+    return Path(config.cache) if config.cache else Path.home() / ".cache" / "s2f"
+
+
+def _claim_folder(out: Path, config: SimulateConfig, recordings: list[Recording]) -> None:
+    """Store what decides the pictures and splits, or compare it with what an earlier run stored."""
+    free = ("out", "voices", "makehuman", "makehuman_assets", "workers", "cache")
+    settings = {name: value for name, value in asdict(config).items() if name not in free}
+    settings["correlations"] = config.sharing.resolved()
+    settings["hair_meshes"] = config.makehuman_assets is not None
+    names = "\n".join(f"{r.speaker},{r.gender},{r.split},{r.path}" for r in recordings)
+    settings |= {"version": __version__, "voices_hash": hashlib.sha256(names.encode()).hexdigest()}
+    stored = out / "config.json"
+    fix = "give another folder"
+    try:
+        if stored.is_file():
+            _compare_settings(stored, settings)
+            return
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputError("a new or empty output folder", f"{out} with other content", fix)
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(stored, json.dumps(settings, indent=2))
+    except OSError as error:
+        raise OutputError("a writable output folder", f"{error} for {out}", fix) from error
+
+
+def _compare_settings(stored: Path, settings: dict) -> None:
+    try:
+        before = dict(json.loads(stored.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        expected, got = "the settings of an earlier run in config.json", f"{stored} with other content"
+        raise OutputError(expected, got, "give another folder") from error
+    if before != settings:
+        changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+        expected, got = f"the settings that {stored.parent} was begun with", f"another {', '.join(changed)}"
+        raise OutputError(expected, got, "repeat the old settings to resume, or give a new folder")
+
+
+def split_speakers(recordings: list[Recording], seed: int) -> dict[str, str]:
+    """Split speakers: "dev" ones become test, a tenth of each gender of the others validation.
+
+    Args:
+        recordings: all recordings.
+        seed: seed of the draw.
+
+    Returns:
+        "train", "val" or "test" by speaker.
+    """
+    marks = {r.speaker: (r.gender, r.split) for r in recordings}
+    split = {speaker: "test" if mark == "dev" else "train" for speaker, (_, mark) in marks.items()}
+    rng = np.random.default_rng([seed, _DEAL_STREAM, 0])
+    for gender in ("f", "m"):
+        pool = sorted(s for s, (g, mark) in marks.items() if g == gender and mark != "dev")
+        for speaker in rng.permutation(pool)[: round(VALIDATION_SHARE * len(pool))]:
+            split[str(speaker)] = "val"
+    return split
+
+
+def deal_identities(recordings: list[Recording], split: dict[str, str], config: SimulateConfig) -> list[Recording]:
+    """Deal identities to speakers as equally as possible, in a seeded order, and pick a recording for each.
+
+    Args:
+        recordings: all recordings.
+        split: split of each speaker.
+        config: how many identities, of which split, and the seed.
+
+    Returns:
+        The recording of each identity.
+
+    Raises:
+        UsageError: no speaker in the wanted split.
+    """
+    spoken: dict[str, list[Recording]] = {}
+    for r in recordings:
+        if config.only in (None, split[r.speaker]):
+            spoken.setdefault(r.speaker, []).append(r)
+    if not spoken:
+        raise UsageError(f"a speaker in split {config.only}", f"none in {config.voices}", "give another split")
+    order = np.random.default_rng([config.seed, _DEAL_STREAM, 1]).permutation(sorted(spoken))
+    dealt = []
+    for k in range(config.identities):
+        choices = spoken[str(order[k % len(order)])]
+        rng = np.random.default_rng([config.seed, _DEAL_STREAM, 2, k])
+        dealt.append(choices[int(rng.integers(len(choices)))])
+    return dealt
+
+
+def _reference_recordings(recordings: list[Recording], seed: int) -> list[Recording]:
+    """The first recording of up to `REFERENCE_SPEAKERS` speakers that are not marked dev, in a seeded order."""
+    first: dict[str, Recording] = {}
+    for r in recordings:
+        if r.split != "dev":
+            first.setdefault(r.speaker, r)
+    order = np.random.default_rng([seed, _DEAL_STREAM, 3]).permutation(sorted(first))
+    return [first[str(speaker)] for speaker in order[:REFERENCE_SPEAKERS]]
+
+
+def _measure_all(out: Path, wanted: dict[str, Recording], workers: int) -> dict[str, VoiceMeasures]:
+    """Measure recordings, or take the measures that an earlier run stored in recordings.json."""
+    stored = out / "recordings.json"
+    known = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else {}
+    paths = sorted(path for path in wanted if path not in known)
+    if paths:
+        found = _pooled(workers, _measure, paths)
+        for path, measures in tqdm(zip(paths, found, strict=True), total=len(paths), desc="recordings", unit="file"):
+            known[path] = asdict(measures)
+        write_text(stored, json.dumps(known, indent=1))
+    return {path: VoiceMeasures(**known[path]) for path in wanted}
+
+
+def _measure(path: str) -> VoiceMeasures:
+    return measure_voice(load(path, SAMPLE_RATE_HZ).waveform, SAMPLE_RATE_HZ)
+
+
+def _pooled(
+    workers: int, work: Callable, tasks: Sequence, start: Callable[..., None] | None = None, given: tuple = ()
+) -> Iterator[Any]:
+    """Work on tasks in order, in this process or in a pool of fresh ones."""
+    if workers == 1:
+        if start is not None:
+            start(*given)
+        yield from map(work, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, start, given) as pool:
+        yield from pool.imap(work, tasks, chunksize=4)
+
+
+def identity_name(number: int) -> str:
+    """Name of an identity by its number.
+
+    Args:
+        number: from 0.
+
+    Returns:
+        A name such as "id00001".
+    """
+    return f"id{number:05d}"
+
+
+_worker: tuple[SimulateConfig, Plan, HeadRig] | None = None
+
+
+def _start_worker(config: SimulateConfig, plan: Plan) -> None:
+    global _worker
+    _worker = config, plan, HeadRig(load_head(config.makehuman, config.makehuman_assets, _cache(config)))
+
+
+def _make(source: Source) -> Made:
+    """Write what is missing of one identity."""
+    assert _worker is not None, "the worker was not started"
+    config, plan, rig = _worker
+    out, name = Path(config.out), identity_name(source.number)
+    identity = make_identity(plan, source, rig)
+    _save_voice(out / "voices" / f"{name}.flac", plan, source, identity)
+    if config.pictures:
+        _save_pictures(out, config, plan, source, identity)
+    canonical = canonical_landmarks(rig, identity.person, config.canonical_size_px)
+    views = [wild_rng(plan, source, view) for view in range(config.views if config.pictures else 0)]
+    return Made(identity, canonical, [wild_landmarks(rig, identity.person, rng, config.wild_size_px) for rng in views])
+
+
+def _save_voice(path: Path, plan: Plan, source: Source, identity: Identity) -> None:
+    if not path.is_file():
+        waveform = load(source.recording.path, SAMPLE_RATE_HZ).waveform
+        voice = make_voice(plan, source, identity.new, waveform, SAMPLE_RATE_HZ)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, voice, SAMPLE_RATE_HZ, "PCM_16", format="FLAC")
+        _save(path, buffer.getvalue())
+
+
+def _save_pictures(out: Path, config: SimulateConfig, plan: Plan, source: Source, identity: Identity) -> None:
+    assert _worker is not None, "the worker was not started"
+    rig, name = _worker[2], identity_name(source.number)
+    picture = out / "canonical" / f"{name}.png"
+    if not picture.is_file():
+        _save_image(picture, render_canonical(rig, identity.person, config.canonical_size_px)[0])
+    for view in range(config.views):
+        picture = out / "wild" / name / f"{view}.jpg"
+        if not picture.is_file():
+            image, _ = render_wild(rig, identity.person, wild_rng(plan, source, view), config.wild_size_px)
+            _save_image(picture, image)
+
+
+def _save_image(path: Path, image: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    if path.suffix == ".png":
+        Image.fromarray(image).save(buffer, "PNG")
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=90)
+    _save(path, buffer.getvalue())
+
+
+def _save(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _write_tables(
+    out: Path, config: SimulateConfig, plan: Plan, sources: list[Source], splits: list[str], made: list[Made]
+) -> None:
+    """Write the tables, and dataset.json last of all."""
+    names = [identity_name(source.number) for source in sources]
+    identities = [m.identity for m in made]
+    people = [
+        (name, source.recording.gender, f"{i.face.age_years:.2f}", i.person.ethnicity, split, source.recording.speaker)
+        for name, source, split, i in zip(names, sources, splits, identities, strict=True)
+    ]
+    _write_csv(out / "people.csv", ("identity", "gender", "age", "ethnicity", "split", "speaker"), people)
+    voices = [
+        (name, f"voices/{name}.flac", Path(source.recording.path).stem)
+        for name, source in zip(names, sources, strict=True)
+    ]
+    _write_csv(out / "voices.csv", ("identity", "path", "video"), voices)
+    _write_faces(out, names if config.pictures else [], made)
+    landmarks = (np.stack([m.canonical for m in made]) + 0.5) * (224 / config.canonical_size_px) - 0.5
+    truth = truth_rows(plan, sources, identities, landmarks)
+    rows = [(name, *row.values()) for name, row in zip(names, truth, strict=True)]
+    _write_csv(out / "truth.csv", ("identity", *truth[0]), rows)
+    report = population_report(plan, identities, landmarks, splits)
+    write_text(out / "population.json", json.dumps(report, indent=1))
+    summary = {
+        "s2f": __version__,
+        "seed": config.seed,
+        "identities": len(made),
+        "views": config.views if config.pictures else 0,
+        "splits": {split: splits.count(split) for split in SPLITS},
+        "split_hash": split_hash({"identity": n, "split": s} for n, s in zip(names, splits, strict=True)),
+        "statement": STATEMENT,
+    }
+    write_text(out / "dataset.json", json.dumps(summary, indent=2))
+
+
+def _write_faces(out: Path, names: list[str], made: list[Made]) -> None:
+    """Write faces.csv and landmarks.csv."""
+    rows = [(name, f"canonical/{name}.png", "canonical") for name in names]
+    points = [m.canonical for m in made][: len(names)]
+    for name, m in zip(names, made, strict=False):
+        rows += [(name, f"wild/{name}/{view}.jpg", "wild") for view in range(len(m.wild))]
+        points += m.wild
+    _write_csv(out / "faces.csv", ("identity", "path", "view"), rows)
+    header = ["path", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
+    lines = [(row[1], *(f"{x:.2f}" for x in p.ravel())) for row, p in zip(rows, points, strict=True)]
+    _write_csv(out / "landmarks.csv", header, lines)

@@ -1,0 +1,105 @@
+"""Training clips: recordings read, trimmed and cut, each a pure function of (seed, epoch, item), and balanced draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from s2f.datasets import DatasetFolder, Row
+from s2f.training.voice_targets import Recording, recording_of
+
+if TYPE_CHECKING:
+    from s2f.training.speech2face import Speech2FaceArguments
+
+
+def balance_groups(data: DatasetFolder, voices: list[Row], columns: list[str]) -> list[list[int]]:
+    """Numbers of the voice rows of each group of people that share the values of some columns.
+
+    Args:
+        data: whose people.csv, or else truth.csv, has the columns.
+        voices: rows of voices.csv.
+        columns: names; none makes no group.
+
+    Returns:
+        The groups, sorted by their values; an empty value is one as well.
+
+    Raises:
+        DatasetError: a column is in neither file.
+    """
+    simulated = [name for name in columns if name not in data.people[voices[0]["identity"]]]
+    truth = data.truth([row["identity"] for row in voices], *simulated) if simulated else [{}] * len(voices)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, (row, extra) in enumerate(zip(voices, truth, strict=True)):
+        values = data.people[row["identity"]] | {name: extra[name] for name in simulated}
+        groups.setdefault(tuple(values[name] for name in columns), []).append(number)
+    return [groups[values] for values in sorted(groups)] if columns else []
+
+
+def trimmed(data: DatasetFolder, recording: Recording, sample_rate_hz: int, trim_db: float | None) -> np.ndarray:
+    """Waveform (S,) of a recording without its quiet beginning and end."""
+    waveform = data.voice(dict(zip(("path", "start_s", "duration_s"), recording, strict=True)), sample_rate_hz)
+    if trim_db is None:
+        return waveform
+    from librosa.effects import trim
+
+    return trim(waveform, top_db=trim_db)[0]
+
+
+class VoiceClips(Dataset):
+    """Training clips: one item per row of voices.csv, or as many items drawn equally from `groups` of rows."""
+
+    def __init__(
+        self,
+        data: DatasetFolder,
+        rows: list[Row],
+        candidates: list[list[int]],
+        arguments: Speech2FaceArguments,
+        sample_rate_hz: int,
+        side_targets: dict[str, Tensor] | None = None,
+        groups: list[list[int]] | None = None,
+    ) -> None:
+        self.data, self.rows, self.candidates, self.arguments = data, rows, candidates, arguments
+        self.sample_rate_hz = sample_rate_hz
+        self.side_targets, self.groups = side_targets or {}, groups or []
+        self.cache: dict[Recording, np.ndarray] = {}
+
+    def read(self, recording: Recording) -> np.ndarray:
+        """Decode and trim a recording; the first `cached_clips` are kept in memory."""
+        if recording in self.cache:
+            return self.cache[recording]
+        waveform = trimmed(self.data, recording, self.sample_rate_hz, self.arguments.trim_db)
+        if len(self.cache) < self.arguments.cached_clips:
+            self.cache[recording] = waveform
+        return waveform
+
+    def row_of(self, epoch: int, item: int) -> int:
+        """Row an item stands for: itself, or item // G of a shuffled group item % G, begun anew when it is used up."""
+        if not self.groups:
+            return item
+        place, group = divmod(item, len(self.groups))
+        members = self.groups[group]
+        order = np.random.default_rng([self.arguments.seed, epoch, len(self.rows) + group]).permutation(len(members))
+        return members[order[place % len(members)]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        epoch, item = key
+        random = np.random.default_rng([self.arguments.seed, epoch, item])
+        row = self.row_of(epoch, item)
+        waveform = self.read(recording_of(self.rows[row]))
+        length = round(self.arguments.seconds * self.sample_rate_hz)
+        if len(waveform) < length:
+            waveform = np.resize(waveform, length)
+        spare = len(waveform) - length if self.arguments.crop == "random" else 0
+        first = int(random.integers(0, spare + 1))
+        return {
+            "waveform": torch.from_numpy(waveform[first : first + length].copy()),
+            "target": int(random.choice(self.candidates[row])),
+            "side": {name: values[row] for name, values in self.side_targets.items()},
+        }
