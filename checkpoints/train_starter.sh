@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Train the starter from nothing and put it in checkpoints/starter. About 40 minutes on two CPU cores; a stage that is
+# Train the starter from nothing and put it in checkpoints/starter. About 90 minutes on two CPU cores; a stage that is
 # done is skipped, an interrupted one resumes.
 #
 #   bash checkpoints/train_starter.sh VOICES MAKEHUMAN MAKEHUMAN_ASSETS [OUT]
 #
 # VOICES: a folder with speakers.csv, or LibriSpeech; MAKEHUMAN, MAKEHUMAN_ASSETS: checkouts of makehumancommunity's
-# repositories makehuman and makehuman-assets; OUT: where data and runs go (runs/starter).
+# repositories makehuman and makehuman-assets; OUT: where data and runs go (runs/starter). Resemblyzer's weights are
+# needed while training (pip install --no-deps resemblyzer==0.1.4); nothing of them is shipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 voices=$1 makehuman=$2 assets=$3 out=${4:-runs/starter}
 
-s2f simulate "$out/data" --voices "$voices" --makehuman "$makehuman" --makehuman_assets "$assets" \
-  --identities 1500 --views 4 --seed 0
-
+simulate() { # folder, further flags
+  [ -f "$1/summary.html" ] && return
+  s2f simulate "$@" --voices "$voices" --makehuman "$makehuman" --makehuman_assets "$assets"
+}
 train() { # stage, exported folder, further flags
   local stage=$1 exported=$2
   shift 2
@@ -23,14 +25,27 @@ train() { # stage, exported folder, further flags
     "train_$stage.py" --config "s2f/recipes/starter_$stage.yaml" \
     --data "$out/data" --output_dir "$out/$stage" "${resume[@]}" "$@"
 }
+simulate "$out/data" --identities 3000 --views 4 --seed 0
+simulate "$out/test" --identities 4000 --only test --pictures false --seed 1
+train landmarks landmarks
 train face face_encoder
 train decoder decoder --face_encoder "$out/face/face_encoder"
 train s2f pipeline --face_encoder "$out/face/face_encoder" --decoder "$out/decoder/decoder"
 
-s2f-eval demographics "$out/s2f/pipeline" "$out/data" --faces --pictures "$out/pictures" --json > "$out/evaluation.json"
+checkpoint=$out/checkpoint
+if [ ! -d "$checkpoint" ]; then
+  rm -rf "$checkpoint.partial"
+  cp -r "$out/s2f/pipeline" "$checkpoint.partial"
+  cp -r "$out/landmarks/landmarks" "$checkpoint.partial/landmarks"
+  python -m s2f.unexplained "$checkpoint.partial" "$out/data" > "$out/explained.txt"
+  mv "$checkpoint.partial" "$checkpoint"
+fi
+s2f-eval demographics "$checkpoint" "$out/data" --voices "$voices" --faces --conditions --pictures "$out/pictures" --json > "$out/demographics.json"
+s2f-eval simulated "$checkpoint" "$out/test" --probes "$out/data" --landmarks "$checkpoint/landmarks" --json > "$out/simulated.json"
 rm -rf checkpoints/starter.partial
-cp -r "$out/s2f/pipeline" checkpoints/starter.partial
+cp -r "$checkpoint" checkpoints/starter.partial
 python -m s2f.model_card "$out" checkpoints/starter.partial
 rm -rf checkpoints/starter
 mv checkpoints/starter.partial checkpoints/starter
-python docs/starter_voices.py "$out/data" "$out/pictures" docs/pictures/starter_voices.png
+python docs/starter_voices.py "$voices" "$out/pictures" docs/pictures/starter_voices.png
+cp "$out/data/contact_sheet.png" docs/pictures/simulated_people.png

@@ -13,7 +13,9 @@ from typing import Any
 from s2f.datasets import SPLITS, DatasetFolder
 from s2f.files import write_text
 
-STAGES = ("face", "decoder", "s2f")
+STAGES = ("landmarks", "face", "decoder", "s2f")
+SHOWN_MEASURES = ("nose_width", "jaw_width", "face_height")
+VARIANCES = ("variance", "variance_within_gender", "variance_within_gender_and_age")
 CARD = """---
 license: apache-2.0
 library_name: s2f
@@ -30,11 +32,14 @@ works without a download. **It shows the machinery; it says nothing about real p
 
 * **Voices**: {speakers} readers of LibriSpeech train-clean-100 (V. Panayotov, G. Chen, D. Povey, S. Khudanpur, "Librispeech:
   an ASR corpus based on public domain audio books", ICASSP 2015; CC BY 4.0), one utterance each; {validation_speakers} further readers
-  for validation; {held_out} more are held out and heard by no stage.
-* **Faces**: {identities} simulated people rendered from MakeHuman's open geometry (CC0 1.0) by `s2f simulate`. No photograph, no
-  real person's likeness.
-* **The link**: a simulated person has the gender of the reader whose voice it was given. Age, shape, skin and hair are
-  independent of the voice, so the model can learn gender and nothing else.
+  for validation; {held_out} more are held out and heard by no stage. Each simulated person has a voice of its own, made from a reader's:
+  half of the adults as recorded, the others changed in pitch, vocal-tract length, tempo and level; children and elders are made from adults.
+* **Faces**: {identities} simulated people of 5 to 85 years, rendered from MakeHuman's open geometry (CC0 1.0) by `s2f simulate`. No
+  photograph, no real person's likeness.
+* **The link** was planted, and its strength is known: gender (another one for {confusion:.0%}), age class and age of children and elders
+  (log age ± {age_spread:.2f}), and twelve craniofacial measures tied to pitch and vocal-tract length, each with the correlation that
+  Speech2Face published for it ({lowest:.2f} to {highest:.2f}). The largest ethnic pole follows an arbitrary rule on timbre for
+  {mix_sharing:.0%}. Hair, skin given the pole, beard and the rest are independent of the voice.
 
 Training people {train}, validation {val}, test {test}; split hash `{split_hash}`.
 
@@ -46,27 +51,55 @@ Training people {train}, validation {val}, test {test}; split hash `{split_hash}
 
 `bash checkpoints/train_starter.sh VOICES MAKEHUMAN MAKEHUMAN_ASSETS OUT` repeats all of it.
 
-## Measured
+## Measured on real recordings
 
-`s2f-eval demographics {checkpoint} DATA --faces`, on the {held_out} held-out readers (protocol `{protocol}`):
+`s2f-eval demographics {checkpoint} DATA --voices VOICES --faces --conditions`, on the {held_out} held-out readers (protocol `{protocol}`):
 
-| metric | direction | group | value | 95 % interval | chance | n |
-|---|---|---|---|---|---|---|
+| metric | direction | group | condition | value | 95 % interval | chance | n |
+|---|---|---|---|---|---|---|---|
 {rows}
 
 `gender_agreement v2f`: a gender probe, fitted on features of the training people's rendered faces, looks at the face drawn from a
 held-out voice and is compared with the reader's gender. `shuffled`: the same after dealing the voices to other readers.
-`rendered`: the probe's own agreement on the simulated faces of held-out people. `one_face`: dlib's CNN detector finds exactly
-one face in the drawn picture.
+`rendered`: the probes' own agreement on the simulated faces of held-out people. `shown_as_child`: an age probe calls the face drawn from an
+adult reader's voice a child. `one_face`: dlib's CNN detector finds exactly one face in the drawn picture.
+
+## Measured on simulated people of known truth
+
+`s2f-eval simulated {checkpoint} TEST --probes DATA`, on {simulated_n} simulated people whose voices were made from the {held_out} held-out readers
+(`TEST` is `s2f simulate TEST --identities {simulated_n} --only test --pictures false --seed 1`; protocol `{simulated_protocol}`):
+
+| metric | group | value | 95 % interval | shuffled voices (95 %) | planted | p | n |
+|---|---|---|---|---|---|---|---|
+{simulated}
+
+`age_class_agreement`: an age probe looks at the drawn face; the class is the voice's, U is the mean of the three recalls. Elders are adult
+readers slowed, with tremor and breath added: their recall may be that of a processing trace. `pearson_r`: a measure on the drawn face
+against the person's own. `planted`: the correlation of the person's measure with its expectation given the voice, on these people, which no
+model can beat by more than chance. The best reachable 1:2 matching here is {ideal:.3f} overall and {ideal_within:.3f} within gender
+(ideal observer, {ideal_n} people).
+
+## How much of the answer is the class mean
+
+| variance of unit features drawn from voices, over that of rendered faces | ratio | 95 % interval |
+|---|---|---|
+{variances}
+
+A face drawn from a voice is close to the mean face of its gender and age class: that is the correct answer, since little else can be heard.
+`s2f reconstruct CLIP -o face.png --samples 4` adds draws of the part that the voice does not determine, labelled as such. Share of the
+variance of face features that the voice explains on validation people (`python -m s2f.unexplained`):
+
+```
+{explained}
+```
 
 ## Limits
 
-* The pictures of one gender differ a little from voice to voice. Nothing else was linked to the voice in training, so these
-  differences are noise and mean nothing.
-* The held-out readers were looked at while the recipe was made (`LOG.md` tells how often), so the figures are a little flattering.
-* Read English speech from audiobooks; other recordings are less certain. Children's and elderly voices were not in training.
-* The ethnic poles of the simulated faces are MakeHuman's three coarse ones; they are not human categories, and no voice is linked
-  to any of them.
+* What voice and face share here was planted by a random generator. It says nothing about real people.
+* The held-out readers were looked at while the recipe was made (`LOG.md` tells how often), so the figures on real recordings are a little
+  flattering; the simulated test people share their {held_out} speakers, so their intervals are too narrow.
+* Read English speech from audiobooks; other recordings are less certain. No child and nobody known to be old was recorded.
+* The ethnic poles of the simulated faces are MakeHuman's three coarse ones; they are not human categories.
 * Not for identifying anybody, for profiling, or for claims about how a speaker looks. Ask a speaker before using a recording.
 """
 
@@ -75,30 +108,61 @@ def card(run: Path, checkpoint: str) -> str:
     """Compose the card.
 
     Args:
-        run: folder with data/, face/, decoder/, s2f/ and evaluation.json, as checkpoints/train_starter.sh leaves it.
+        run: folder with data/, test/, the stages, demographics.json, simulated.json and explained.txt, as
+            checkpoints/train_starter.sh leaves it.
         checkpoint: path of the checkpoint as shown in the commands.
 
     Returns:
         Markdown with a metadata header.
     """
-    dataset = json.loads((run / "data" / "dataset.json").read_text())
-    evaluation = json.loads((run / "evaluation.json").read_text())
-    rows = evaluation["rows"]
-    held_out = next(row["n"] for row in rows if (row["direction"], row["group"]) == ("v2f", "U"))
+    dataset = _json(run / "data" / "dataset.json")
+    sharing = _json(run / "data" / "population.json")["sharing"]
+    demographics, simulated = _json(run / "demographics.json"), _json(run / "simulated.json")
+    held_out = next(row["n"] for row in demographics["rows"] if (row["direction"], row["group"]) == ("v2f", "U"))
     people = DatasetFolder(run / "data").people.values()
     readers = {split: len({row["speaker"] for row in people if row["split"] == split}) for split in SPLITS}
+    ideal = {row["group"]: row for row in _json(run / "test" / "population.json")["ideal"] if _is_best_of_two(row)}
     return CARD.format(
         speakers=readers["train"],
         validation_speakers=readers["val"],
         held_out=held_out,
         identities=dataset["identities"],
+        **{name: sharing[name] for name in ("confusion", "age_spread", "mix_sharing")},
+        lowest=min(sharing["correlations"].values()),
+        highest=max(sharing["correlations"].values()),
         **dataset["splits"],
         split_hash=dataset["split_hash"],
         stages="\n".join(_stage(run / stage, stage) for stage in STAGES),
         checkpoint=checkpoint,
-        protocol=evaluation["protocol"],
-        rows="\n".join(_row(row) for row in rows),
+        protocol=demographics["protocol"],
+        rows="\n".join(_row(row) for row in demographics["rows"]),
+        simulated_n=_json(run / "test" / "dataset.json")["identities"],
+        simulated_protocol=simulated["protocol"],
+        simulated="\n".join(_simulated_row(row) for row in simulated["rows"] if _is_shown(row)),
+        ideal=ideal["U"]["value"],
+        ideal_within=ideal["G"]["value"],
+        ideal_n=ideal["U"]["n"],
+        variances="\n".join(
+            f"| {row['metric'].replace('_', ' ')} | {row['value']:.3f} | {row['ci_low']:.3f} to {row['ci_high']:.3f} |"
+            for row in simulated["rows"]
+            if row["metric"] in VARIANCES
+        ),
+        explained=(run / "explained.txt").read_text().strip(),
     )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _is_best_of_two(row: dict[str, Any]) -> bool:
+    return (row["metric"], row["direction"], row["params"].get("n_way")) == ("accuracy", "v2f", 2)
+
+
+def _is_shown(row: dict[str, Any]) -> bool:
+    if row["metric"] == "pearson_r":
+        return row["group"] in ("f", "m") and row["params"]["measure"] in SHOWN_MEASURES
+    return row["metric"] in ("age_class_agreement", "gender_agreement") and row["direction"] == "v2f"
 
 
 def _stage(folder: Path, stage: str) -> str:
@@ -111,10 +175,27 @@ def _stage(folder: Path, stage: str) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    chance = "" if row["chance"] is None else f"{row['chance']:.2f}"
-    interval = f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
-    cells = (row["metric"], row["direction"], row["group"], f"{row['value']:.3f}", interval, chance, str(row["n"]))
+    cells = (row["metric"], row["direction"], row["group"], row["params"].get("condition", ""), f"{row['value']:.3f}")
+    return "| " + " | ".join((*cells, _interval(row), _number(row["chance"], 2), str(row["n"]))) + " |"
+
+
+def _simulated_row(row: dict[str, Any]) -> str:
+    params = row["params"]
+    metric = " ".join((row["metric"], params["measure"])) if "measure" in params else row["metric"]
+    low, middle, high = params["shuffled"]
+    shuffled = f"{middle:.3f} ({low:.3f} to {high:.3f})"
+    p = f"{params['p']:.1g}" if "p" in params else ""
+    planted = _number(params.get("planted"), 3)
+    cells = (metric, row["group"], f"{row['value']:.3f}", _interval(row), shuffled, planted, p, str(row["n"]))
     return "| " + " | ".join(cells) + " |"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
         channels: Sequence[int] = (24, 48, 64, 96),
         head_channels: int = 64,
         image_size_px: int = 112,
+        window: Sequence[float] = (0.0, 0.0, 1.0),
         image_mean: Sequence[float] = (0.5, 0.5, 0.5),
         image_std: Sequence[float] = (0.25, 0.25, 0.25),
     ) -> None:
@@ -62,13 +63,17 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
             channels: widths at 1/2, 1/4, 1/8 and 1/16 of the image side.
             head_channels: width of the way up, which ends at 1/4.
             image_size_px: side that images are resized to, a multiple of 16.
+            window: left edge, upper edge and side of the part of an image that is looked at, as shares of its side.
             image_mean: RGB means subtracted.
             image_std: RGB divisors.
 
         Raises:
-            ValueError: `image_size_px` is not a multiple of 16, or not four widths.
+            ValueError: `image_size_px` is not a multiple of 16, not four widths, or a window beyond the image.
         """
         super().__init__()
+        left, top, size = window
+        if min(left, top) < 0 or not 0 < size <= 1 - max(left, top):
+            raise ValueError(f"expected a window inside the image, got {tuple(window)}; use shares of the side, 0 to 1")
         if image_size_px % 16 or len(channels) != 4:
             raise ValueError(
                 f"expected image_size_px to be a multiple of 16 and four channels, got {image_size_px} and "
@@ -96,7 +101,7 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
         return self.config.image_size_px
 
     def prepare(self, image: Float[Tensor, "B 3 H H"]) -> Float[Tensor, "B 3 P P"]:
-        """Resize images to the network's size (antialiased bilinear; differentiable); a no-op at that size.
+        """Cut out the window and resize it to the network's size (antialiased bilinear; differentiable).
 
         Args:
             image: (B, 3, H, H) RGB in [0, 1].
@@ -111,7 +116,14 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"expected square RGB images (B, 3, H, H), got {tuple(image.shape)}; crop the face to a square first"
             )
+        left, top, side = self.window_px(image.shape[-1])
+        image = image[:, :, top : top + side, left : left + side]
         return v2.functional.resize(image, [self.image_size_px, self.image_size_px], antialias=True)
+
+    def window_px(self, size_px: int) -> tuple[int, int, int]:
+        """Left edge, upper edge and side of the window in whole pixels of an image of side `size_px`."""
+        left, top, side = (round(share * size_px) for share in self.config.window)
+        return left, top, side
 
     def forward(self, image: Float[Tensor, "B 3 H H"]) -> Float[Tensor, "B 68 2"]:
         """Find the landmarks.
@@ -126,7 +138,8 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
             ValueError: not a batch of square RGB images.
         """
         cells, _ = self.locate(self.prepare(image))
-        return (cells + 0.5) * (image.shape[-1] * 4 / self.image_size_px) - 0.5
+        left, top, side = self.window_px(image.shape[-1])
+        return (cells + 0.5) * (side * 4 / self.image_size_px) - 0.5 + cells.new_tensor((left, top))
 
     def locate(self, image: Float[Tensor, "B 3 P P"]) -> tuple[Float[Tensor, "B 68 2"], Float[Tensor, "B 68 G G"]]:
         """Find the landmarks in units of the heat maps, whose side G is a quarter of P.

@@ -1,8 +1,9 @@
 """The joint law of voices and faces: what they share, how strongly, and the ideal observer's likelihood ratio.
 
 Voice side: gender, an age class (with an audible age for children and elders), pitch, vocal tract and timbre as
-standard normal numbers within gender and class. Face side: gender, age, mix of poles, ten log measures from which Speech2Face's
-twelve craniofacial measures follow, and everything else that no voice knows. Given the voice, the face is drawn as
+standard normal numbers within gender and class. Face side: gender, age, mix of poles, ten log measures from which
+Speech2Face's twelve craniofacial measures follow, and everything else that no voice knows. Given the voice, the face is
+drawn as
 
     gender: the voice's, or the other one with probability `confusion`
     log age ~ Normal(log voice age, age_spread^2), cut to 5..85 years; an adult voice's age is not heard

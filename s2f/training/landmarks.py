@@ -54,6 +54,7 @@ class LandmarkArguments(TrainingArguments):
 
     Args:
         network: constructor arguments of the regressor.
+        canonical_only: leave wild pictures out, which a regressor with a narrow window cannot use.
         degrees: largest rotation.
         shift: largest shift as a share of the side.
         scale: largest factor on the size, and its inverse the smallest.
@@ -63,6 +64,7 @@ class LandmarkArguments(TrainingArguments):
     """
 
     network: dict[str, Any] = field(default_factory=dict)
+    canonical_only: bool = False
     degrees: float = 12.0
     shift: float = 0.1
     scale: float = 1.25
@@ -87,18 +89,20 @@ def distances(points: Float[Tensor, "N 68 2"]) -> dict[str, Float[Tensor, " N"]]
 
 
 class LandmarkImages(Dataset):
-    """Pictures in memory at the network's size, with points as shares of the side (0 the left or upper edge)."""
+    """Windows of pictures in memory at the network's size, with points as shares of the window's side."""
 
-    def __init__(self, data: DatasetFolder, split: str, network: LandmarkRegressor) -> None:
+    def __init__(self, data: DatasetFolder, split: str, network: LandmarkRegressor, canonical_only: bool) -> None:
         known = data.landmarks()
-        self.rows: list[Row] = [row for row in data.faces(split) if row["path"] in known]
+        faces = (row for row in data.faces(split) if row["path"] in known)
+        self.rows: list[Row] = [row for row in faces if row.get("view") == "canonical" or not canonical_only]
         if not self.rows:
             got = f"none for the {split} split in {data.root}"
             raise DatasetError("faces with a row in landmarks.csv", got, "make them with `s2f simulate`")
         paths = [data.path(row) for row in self.rows]
         self.images = load_batch(paths, network.prepare, f"{split} faces")
         points = torch.stack([torch.from_numpy(known[row["path"]]) for row in self.rows])
-        self.points = (points + 0.5) / torch.tensor([_side_px(path) for path in paths])[:, None, None]
+        windows = torch.tensor([network.window_px(_side_px(path)) for path in paths])[:, None]
+        self.points = (points + 0.5 - windows[..., :2]) / windows[..., 2:]
         self.canonical = torch.tensor([row.get("view") == "canonical" for row in self.rows])
 
     def __len__(self) -> int:
@@ -225,7 +229,7 @@ class LandmarkModule(nn.Module):
         cells, logits = self.network.locate(images)
         found = (cells + 0.5) / logits.shape[-1]
         inside = ((points > 0) & (points < 1)).all(-1, keepdim=True).to(found.dtype)
-        error = (found - points) * REFERENCE_PX
+        error = (found - points) * REFERENCE_PX * self.network.config.window[2]
         both = inside[:, :, None] * inside[:, None]
         return {
             "points": (error.abs() * inside).sum() / (2 * inside.sum()).clamp(min=1),
@@ -247,8 +251,8 @@ class LandmarkTask:
     def __init__(self, data: DatasetFolder, arguments: LandmarkArguments) -> None:
         self.split_hash = data.split_hash
         network = build_network(LandmarkRegressor, arguments.network)
-        self.dataset = LandmarkImages(data, "train", network)
-        self.held_out = LandmarkImages(data, "val", network)
+        self.dataset = LandmarkImages(data, "train", network, arguments.canonical_only)
+        self.held_out = LandmarkImages(data, "val", network, arguments.canonical_only)
         self.module = LandmarkModule(network, arguments)
 
     def to(self, device: torch.device) -> None:
@@ -259,10 +263,10 @@ class LandmarkTask:
         """Root mean squared coordinate error in pixels at 224 px, and Pearson r of lengths over canonical faces."""
         held_out = self.held_out
         network = self.module.network
-        side = network.image_size_px
-        parts = [network(part.to(self.device).float() / 255).cpu() for part in held_out.images.split(64)]
-        found, true = (torch.cat(parts) + 0.5) / side * REFERENCE_PX, held_out.points * REFERENCE_PX
-        inside = ((true > 0) & (true < REFERENCE_PX)).all(-1)
+        parts = [network.locate(part.to(self.device).float() / 255)[0].cpu() for part in held_out.images.split(64)]
+        scale = REFERENCE_PX * network.config.window[2]
+        found, true = (torch.cat(parts) + 0.5) * (4 / network.image_size_px) * scale, held_out.points * scale
+        inside = ((true > 0) & (true < scale)).all(-1)
         figures = {}
         for name, chosen in (("canonical", held_out.canonical), ("wild", ~held_out.canonical)):
             seen = inside & chosen[:, None]
@@ -272,7 +276,7 @@ class LandmarkTask:
             lengths = distances(found[held_out.canonical]), distances(true[held_out.canonical])
             for name in DISTANCES:
                 figures[f"r_{name}"] = torch.corrcoef(torch.stack([length[name] for length in lengths]))[0, 1].item()
-        self._draw(folder, found / REFERENCE_PX, true / REFERENCE_PX)
+        self._draw(folder, found / scale, true / scale)
         return figures
 
     def _draw(self, folder: Path, found: Tensor, true: Tensor) -> None:

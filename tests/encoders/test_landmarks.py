@@ -78,6 +78,17 @@ def test_blob_in_the_picture_moves_the_points():
     torch.testing.assert_close(maps[0], maps[1], atol=1e-4, rtol=0)
 
 
+def test_a_window_is_a_cut_whose_points_are_moved_back(network):
+    size = {"channels": (4, 8, 8, 8), "head_channels": 8, "image_size_px": 64}
+    windowed = LandmarkRegressor(**size, window=(0.25, 0.375, 0.5)).eval()
+    windowed.load_state_dict(network.state_dict())
+    image = torch.rand(2, 3, 160, 160)
+    whole = network(image[:, :, 60:140, 40:120])
+    torch.testing.assert_close(windowed(image), whole + torch.tensor([40.0, 60.0]))
+    with pytest.raises(ValueError, match="a window inside"):
+        LandmarkRegressor(**size, window=(0.6, 0.0, 0.5))
+
+
 def test_a_picture_gives_the_same_points_alone_and_in_a_batch(network):
     images = torch.rand(3, 3, 80, 80)
     torch.testing.assert_close(network(images)[1:2], network(images[1:2]), atol=1e-4, rtol=0)

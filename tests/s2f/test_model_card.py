@@ -2,7 +2,7 @@
 
 import json
 
-from s2f.model_card import card
+from s2f.model_card import STAGES, card
 from tests.s2f.tiny_data import write_csv
 
 
@@ -16,31 +16,58 @@ def test_figures_are_read_not_typed(tmp_path):
     ]
     write_csv(tmp_path / "data" / "people.csv", people)
     dataset = {"identities": 5, "splits": {"train": 3, "val": 1, "test": 1}, "split_hash": "f" * 64}
-    (tmp_path / "data" / "dataset.json").write_text(json.dumps(dataset))
-    for stage in ("face", "decoder", "s2f"):
-        (tmp_path / stage).mkdir()
+    write(tmp_path / "data" / "dataset.json", dataset)
+    sharing = {"correlations": {"a": 0.11, "b": 0.38}, "age_spread": 0.4, "mix_sharing": 0.1, "confusion": 0.05}
+    write(tmp_path / "data" / "population.json", {"sharing": sharing, "ideal": []})
+    ideal = [
+        {"metric": "accuracy", "direction": "v2f", "group": group, "params": {"n_way": 2}, "value": value, "n": 44}
+        for group, value in (("U", 0.8765), ("G", 0.7654))
+    ]
+    write(tmp_path / "test" / "population.json", {"ideal": ideal})
+    write(tmp_path / "test" / "dataset.json", {"identities": 4321})
+    for stage in STAGES:
         rows = [
             {"step": 5, "event": "train", "loss": 9.0},
             {"step": 7, "event": "train", "loss": 0.12345},
             {"step": 7, "event": "validation", "some_figure": 0.56789},
             {"step": 7, "event": "done", "exported": True},
         ]
+        (tmp_path / stage).mkdir()
         (tmp_path / stage / "log.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    row = {
-        "metric": "gender_agreement",
-        "direction": "v2f",
-        "group": "U",
-        "value": 0.875,
-        "ci_low": 0.7,
-        "ci_high": 0.95,
-    }
-    row |= {"ci_method": "wilson", "chance": 0.5, "n": 16, "params": {}}
-    (tmp_path / "evaluation.json").write_text(json.dumps({"protocol": "p-1", "rows": [row]}))
+    gender = figure("gender_agreement", "U", 0.875, {"condition": "telephone"}, 0.5)
+    write(tmp_path / "demographics.json", {"protocol": "p-1", "rows": [gender]})
+    known = {"shuffled": [0.31, 0.32, 0.33]}
+    simulated = [
+        figure("age_class_agreement", "elder", 0.625, known, 1 / 3),
+        figure("pearson_r", "f", 0.25, known | {"measure": "nose_width", "p": 0.0012, "planted": 0.345}, 0.0),
+        figure("pearson_r", "U", 0.99, known | {"measure": "nose_width", "p": 0.0, "planted": 0.345}, 0.0),
+        figure("variance_within_gender", "U", 0.0432, {}, None),
+    ]
+    write(tmp_path / "simulated.json", {"protocol": "p-2", "rows": simulated})
+    (tmp_path / "explained.txt").write_text("everybody 0.065\n")
     text = card(tmp_path, "checkpoints/x")
     assert "2 readers of LibriSpeech" in text
     assert "1 further readers\n  for validation; 16 more" in text
     assert "| 7 | 0.1235 | some_figure 0.568 |" in text
-    assert "| gender_agreement | v2f | U | 0.875 | 0.700 to 0.950 | 0.50 | 16 |" in text
-    assert "`s2f-eval demographics checkpoints/x DATA --faces`" in text
+    assert "| gender_agreement | v2f | U | telephone | 0.875 | 0.700 to 0.950 | 0.50 | 16 |" in text
+    assert "| age_class_agreement | elder | 0.625 | 0.700 to 0.950 | 0.320 (0.310 to 0.330) |  |  | 16 |" in text
+    row = "| pearson_r nose_width | f | 0.250 | 0.700 to 0.950 | 0.320 (0.310 to 0.330) | 0.345 | 0.001 | 16 |"
+    assert row in text
+    assert "0.99" not in text
+    assert "| variance within gender | 0.043 | 0.700 to 0.950 |" in text
+    assert "everybody 0.065" in text
+    assert "0.876 overall and 0.765 within gender" in text.replace("\n", " ").replace("0.877", "0.876")
+    assert "`s2f-eval demographics checkpoints/x DATA --voices VOICES --faces --conditions`" in text
+    assert "(0.11 to 0.38)" in text
     assert "f" * 64 in text
     assert "{" not in text
+
+
+def write(path, content):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def figure(metric, group, value, params, chance):
+    row = {"metric": metric, "direction": "v2f", "group": group, "value": value, "ci_low": 0.7, "ci_high": 0.95}
+    return row | {"ci_method": "wilson", "chance": chance, "n": 16, "params": params}

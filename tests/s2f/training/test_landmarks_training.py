@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,6 +122,8 @@ def test_colours_stay_in_range_and_change():
 class Answer(torch.nn.Module):
     """Stands in for the network: fixed cells and flat heat maps of 16 x 16."""
 
+    config = SimpleNamespace(window=(0.0, 0.0, 1.0))
+
     def __init__(self, cells):
         super().__init__()
         self.cells = cells
@@ -168,12 +171,12 @@ def test_distances_by_hand():
 def test_pictures_of_any_size_give_shares_of_the_side(tmp_path):
     root = write_dataset(tmp_path / "data", 64)
     network = LandmarkRegressor(**NETWORK)
-    before = LandmarkImages(DatasetFolder(root), "val", network)
+    before = LandmarkImages(DatasetFolder(root), "val", network, False)
     assert len(before) == 2
     assert before.canonical.all()
     for path in (root / "faces").glob("*_canonical.png"):
         Image.open(path).resize((128, 128)).save(path)
-    after = LandmarkImages(DatasetFolder(root), "val", network)
+    after = LandmarkImages(DatasetFolder(root), "val", network, False)
     assert after.images.shape == (2, 3, 64, 64)
     torch.testing.assert_close(after.points * 2, before.points, atol=1e-2, rtol=0)
 
@@ -183,15 +186,24 @@ def test_wild_pictures_count_once_they_have_landmarks(tmp_path):
     lines = (root / "landmarks.csv").read_text().splitlines()
     wild = [line.replace("_canonical", "_wild") for line in lines[1:]]
     (root / "landmarks.csv").write_text("\n".join(lines + wild) + "\n")
-    images = LandmarkImages(DatasetFolder(root), "train", LandmarkRegressor(**NETWORK))
+    images = LandmarkImages(DatasetFolder(root), "train", LandmarkRegressor(**NETWORK), False)
     assert images.canonical.tolist() == [True, False] * 6
+    assert len(LandmarkImages(DatasetFolder(root), "train", LandmarkRegressor(**NETWORK), True)) == 6
+
+
+def test_points_are_shares_of_the_window(tmp_path):
+    data = DatasetFolder(write_dataset(tmp_path / "data", 64))
+    whole = LandmarkImages(data, "val", LandmarkRegressor(**NETWORK), True)
+    network = LandmarkRegressor(**(NETWORK | {"window": (0.25, 0.125, 0.5)}))
+    part = LandmarkImages(data, "val", network, True)
+    torch.testing.assert_close(part.points * 0.5 + torch.tensor([0.25, 0.125]), whole.points)
 
 
 def test_no_landmarks_at_all_are_refused(tmp_path):
     root = write_dataset(tmp_path / "data", 64)
     write_csv(root / "landmarks.csv", [{"path": "elsewhere.png"} | {f"{a}{i}": 1 for i in range(68) for a in "xy"}])
     with pytest.raises(DatasetError, match=r"landmarks\.csv, got none for the train split"):
-        LandmarkImages(DatasetFolder(root), "train", LandmarkRegressor(**NETWORK))
+        LandmarkImages(DatasetFolder(root), "train", LandmarkRegressor(**NETWORK), False)
 
 
 def test_training_overfits_a_few_pictures():
