@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from s2f.craniofacial import MEASURES, craniofacial_measures
+from s2f.errors import DatasetError
 from s2f.simulate.identity import Identity, Plan, Source
 from s2f.simulate.makehuman import POLES
 from s2f.simulate.natural import BASIS
 from s2f.simulate.observer import ideal_figures
 from s2f.simulate.planting import measure_matrix
-from s2f.simulate.population import Population, Voice
+from s2f.simulate.population import Population, Sharing, Voice
 
 OBSERVED = 2000
 _STREAM = 6
@@ -121,6 +122,27 @@ def _observe(plan: Plan, identities: Sequence[Identity], splits: Sequence[str]) 
     scores = plan.population.log_likelihood_ratio(voices, [identities[k].face for k in chosen])
     rows = ideal_figures(scores, np.array([voice.gender for voice in voices]))
     return [row | {"params": row["params"] | {"split": split}} for row in rows]
+
+
+def load_population(folder: str | Path) -> Population:
+    """The joint law of a written dataset folder, for its ideal observer or for drawing from it again.
+
+    Args:
+        folder: a simulated dataset folder.
+
+    Returns:
+        The population.
+
+    Raises:
+        DatasetError: no population.json of this version.
+    """
+    path = Path(folder) / "population.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        law = {key: np.array(value) if isinstance(value, list) else value for key, value in stored["law"].items()}
+        return Population(sharing=Sharing(**stored["sharing"]), **law)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"the law of a population in {path}", f"{error!r}", "make the folder again") from error
 
 
 def calibration(folder: Path) -> str:

@@ -18,11 +18,15 @@ from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, OutputError
 from s2f.simulate import writer
 from s2f.simulate.natural import BASIS, fit_natural_law
+from s2f.simulate.planting import correlations_of
+from s2f.simulate.population import Voice
+from s2f.simulate.truth import expected_measures, load_population
 from s2f.simulate.voices import Recording, read_voices
 from s2f.simulate.writer import SimulateConfig, deal_identities, simulate, split_speakers
 from tests.s2f.small_makehuman import write_makehuman
 
 RATE = 16000
+LATENTS = ("age_years", "pitch", "tract", "timbre")
 SPEAKERS = {f"{gender}{k}": (gender, "dev" if k == 4 else "train") for k in range(5) for gender in "fm"}
 
 
@@ -203,6 +207,18 @@ def test_population_json_holds_law_correlations_and_ideal_figures(dataset, confi
     assert told["sharing"]["age_spread"] == config.age_spread
     assert (dataset / "summary.html").is_file()
     assert (dataset / "contact_sheet.png").is_file()
+
+
+def test_the_law_is_read_back(dataset, config, tmp_path):
+    law = load_population(dataset)
+    found = correlations_of(law)
+    assert found == pytest.approx(config.sharing.resolved(), abs=1e-6)
+    truth = table(dataset / "truth.csv")
+    voices = [Voice(r["voice_gender"], r["voice_age_class"], *(float(r[f"voice_{k}"]) for k in LATENTS)) for r in truth]
+    expected = expected_measures(law, voices)
+    assert expected["nose_width"] == pytest.approx([float(r["expected_nose_width"]) for r in truth])
+    with pytest.raises(DatasetError, match=THREE_PARTS):
+        load_population(tmp_path)
 
 
 def test_voices_without_pictures_are_the_same(config, dataset, tmp_path):
