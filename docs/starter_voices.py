@@ -1,8 +1,8 @@
 """The README's picture: faces drawn from held-out readers, the first six women and men by file name (not picked).
 
-python docs/starter_voices.py DATA PICTURES OUT.png
+python docs/starter_voices.py VOICES PICTURES OUT.png
 
-DATA is the simulated dataset, PICTURES the folder that `s2f-eval demographics … --pictures` wrote.
+VOICES is the folder of recordings, PICTURES the one that `s2f-eval demographics … --voices VOICES --pictures` wrote.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from PIL import Image
 
-from s2f.datasets import DatasetFolder
 from s2f.images import grid, load_image
+from s2f.simulate.voices import read_voices
 
 SHOWN = 6
 
 
 def main() -> None:
     """Write the picture."""
-    data, pictures, out = DatasetFolder(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-    gender = {Path(row["path"]).stem: data.people[row["identity"]]["gender"] for row in data.voices("test")}
+    pictures, out = Path(sys.argv[2]), Path(sys.argv[3])
+    gender = {Path(r.path).stem: r.gender for r in read_voices(sys.argv[1]) if r.split == "dev"}
     rows = [[name for name in sorted(gender) if gender[name] == wanted][:SHOWN] for wanted in "fm"]
     sheet = grid([[load_image(pictures / f"{name}.png") for name in row] for row in rows])
     out.parent.mkdir(parents=True, exist_ok=True)

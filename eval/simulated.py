@@ -10,30 +10,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch.nn import functional as F
 
-from eval.correlation import correlation_rows, interval, speaker_weights, spread, without_cell_means
-from eval.demographics import (
+from eval.agreement import controlled_age_rows, controlled_gender_rows
+from eval.correlation import correlation_rows, speaker_weights
+from eval.demographics import Voice, drawn
+from eval.probes import (
     AGE_CLASSES,
-    SHUFFLES,
     Faces,
     Probes,
-    Voice,
-    drawn,
     fit_probes,
     labelled_faces,
     picture_features,
     recall_rows,
     says,
     share_row,
-    shuffled_agreement,
 )
 from eval.results import Report, Row
+from eval.variance import variance_rows
 from s2f.craniofacial import MEASURES, craniofacial_measures
 from s2f.datasets import SPLITS, DatasetFolder, by_identity, numbers
 from s2f.errors import DatasetError
@@ -171,7 +169,7 @@ def evaluate(
     answer = reconstruct(pipeline, population.voices, probes, seconds, detector)
     rows = agreement(population, answer)
     rows += correlations(population, answer.landmarks)
-    rows += variance_rows(population, answer.features, faces)
+    rows += variance_rows(Faces(answer.features, population.is_male, population.age_class), faces)
     shared = {"seconds": seconds, "split": split}
     rows = [replace(row, params={**row.params, **shared}) for row in rows]
     return Report(PROTOCOL, data.split_hash, rows + probe_rows(probes, faces))
@@ -205,48 +203,11 @@ def probe_rows(probes: Probes, faces: Faces) -> list[Row]:
     return rows
 
 
-def confusion(shown: np.ndarray, true: np.ndarray, names: Sequence[Any]) -> Float[np.ndarray, "K K"]:
-    """Count answers: row k the people who are `names[k]`, column l those of them shown as `names[l]`."""
-    return np.array([[((true == a) & (shown == b)).sum() for b in names] for a in names])
-
-
-def shuffled_recalls(
-    shown: np.ndarray, true: np.ndarray, names: Sequence[Any], shuffles: int = SHUFFLES, seed: int = 0
-) -> Float[np.ndarray, "R K"]:
-    """Recall of every class after dealing the answers to other people at random.
-
-    Args:
-        shown: (N,) answers.
-        true: (N,) classes.
-        names: K classes, all present.
-        shuffles: number R of random permutations.
-        seed: of the permutations.
-
-    Returns:
-        (R, K) recalls.
-    """
-    random = np.random.default_rng(seed)
-    members = [true == name for name in names]
-    answers = (shown[random.permutation(len(shown))] for _ in range(shuffles))
-    return np.array(
-        [[(answer[who] == name).mean() for who, name in zip(members, names, strict=True)] for answer in answers]
-    )
-
-
 def agreement(population: Population, answer: Reconstruction) -> list[Row]:
     """Rows of age class agreement and confusion, and of gender agreement by gender and by age class."""
     weights = speaker_weights(population.speakers)
-    rows = [] if answer.age_class is None else _age_rows(answer.age_class, population.age_class, weights)
-    shown, true = answer.is_male, population.is_male
-    for group, members in groups(population).items():
-        if group in ("f", "m"):  # within one gender shuffling changes nothing
-            control = shuffled_recalls(shown, true, [group == "m"])[:, 0]
-        else:
-            control = shuffled_agreement(shown[members], true[members])
-        hits = (shown == true)[members]
-        params = {"shuffled": spread(control), "by_speaker": interval(_shares(weights[:, members], hits))}
-        rows.append(share_row("gender_agreement", "v2f", group, hits, 0.5, params))
-    return rows
+    rows = [] if answer.age_class is None else controlled_age_rows(answer.age_class, population.age_class, weights)
+    return rows + controlled_gender_rows(answer.is_male, population.is_male, groups(population), weights)
 
 
 def groups(population: Population) -> dict[str, Bool[np.ndarray, " N"]]:
@@ -254,31 +215,6 @@ def groups(population: Population) -> dict[str, Bool[np.ndarray, " N"]]:
     found = {"U": np.ones_like(population.is_male), "f": ~population.is_male, "m": population.is_male}
     found |= {name: population.age_class == name for name in AGE_CLASSES}
     return {name: members for name, members in found.items() if members.any()}
-
-
-def _age_rows(shown: np.ndarray, true: np.ndarray, weights: np.ndarray) -> list[Row]:
-    names = [name for name in AGE_CLASSES if (true == name).any()]
-    control = shuffled_recalls(shown, true, names)
-    redrawn = np.stack([_shares(weights[:, true == name], shown[true == name] == name) for name in names], axis=1)
-    pairs = [(control.mean(1), redrawn.mean(1)), *zip(control.T, redrawn.T, strict=True)]
-    rows = [
-        replace(row, params={"shuffled": spread(shuffled), "by_speaker": interval(draws)})
-        for row, (shuffled, draws) in zip(recall_rows("v2f", shown, true, {}), pairs, strict=True)
-    ]
-    counts = confusion(shown, true, AGE_CLASSES)
-    for name, row in zip(AGE_CLASSES, counts, strict=True):
-        for other, count in zip(AGE_CLASSES, row if row.sum() else (), strict=False):
-            hits = np.arange(row.sum()) < count
-            rows.append(
-                share_row("age_class_confusion", "v2f", name, hits, float((shown == other).mean()), {"shown": other})
-            )
-    return rows
-
-
-def _shares(weights: Float[np.ndarray, "R N"], hits: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " R"]:
-    """Share of hits under each weighting; NaN where nobody has weight."""
-    total = weights.sum(1)
-    return np.where(total > 0, weights @ hits / np.maximum(total, 1), np.nan)
 
 
 def correlations(population: Population, landmarks: Float[np.ndarray, "N 68 2"]) -> list[Row]:
@@ -292,55 +228,3 @@ def correlations(population: Population, landmarks: Float[np.ndarray, "N 68 2"])
     cells = np.char.add(np.where(population.is_male, "m ", "f "), population.age_class)
     rows = [share_row("landmarks_found", "v2f", "U", found, None, {})]
     return rows + correlation_rows(measured, population.mesh, population.expected, members, cells, population.speakers)
-
-
-def within_variance(features: Float[torch.Tensor, "N D"], cells: np.ndarray) -> tuple[float, float]:
-    """Trace of the covariance of unit-length features within cells, and its standard error.
-
-    Args:
-        features: (N, D) of any length.
-        cells: (N,) names, fewer than people.
-
-    Returns:
-        Squared distance from the cell's mean, on average, and the standard error of that average.
-
-    Raises:
-        DatasetError: nobody shares a cell.
-    """
-    left = len(cells) - len(set(cells))
-    if left <= 0:
-        raise DatasetError("several people of one gender and age class", f"{len(cells)} alone", "take more people")
-    squares = (without_cell_means(F.normalize(features.double(), dim=-1).numpy(), cells) ** 2).sum(1)
-    return float(squares.sum() / left), float(squares.std() * np.sqrt(len(cells)) / left)
-
-
-def variance_rows(population: Population, predicted: Float[torch.Tensor, "N D"], faces: Faces) -> list[Row]:
-    """How much predicted features vary, against features of real rendered faces: in all, and within classes.
-
-    1 is as much as real faces; a voice cannot tell everything, so the best answer stays below. Near 0 within gender and
-    age class, the answer is the mean of the class. The interval takes both averages' errors on the logarithmic scale.
-
-    Args:
-        population: N people.
-        predicted: (N, D) face features predicted from their voices.
-        faces: rendered faces and their labels.
-
-    Returns:
-        `variance`, `variance_within_gender` and, if the faces' ages are known, `variance_within_gender_and_age`.
-    """
-    sides = []
-    for features, is_male, age in ((predicted, population.is_male, population.age_class), faces):
-        gender = np.where(is_male, "m ", "f ")
-        cells = {"variance": np.full(len(gender), ""), "variance_within_gender": gender}
-        if "" not in faces.age_class:
-            cells["variance_within_gender_and_age"] = np.char.add(gender, age)
-        sides.append({metric: within_variance(features, names) for metric, names in cells.items()})
-    rows = []
-    for metric, (ours, error) in sides[0].items():
-        real, real_error = sides[1][metric]
-        ratio = ours / real
-        half = 1.96 * np.hypot(error / ours, real_error / real) if ours > 0 else 0.0
-        low, high = ratio * np.exp(-half), ratio * np.exp(half)
-        params = {"faces": len(faces.is_male)}
-        rows.append(Row(metric, "v2f", "U", ratio, float(low), float(high), "delta", None, len(predicted), params))
-    return rows

@@ -11,12 +11,14 @@ from s2f.cli import COMMANDS
 from s2f.training.arguments import run
 from s2f.training.decoder import DecoderArguments, train_decoder
 from s2f.training.face import FaceArguments, train_face
+from s2f.training.landmarks import LandmarkArguments, train_landmarks
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 SCRIPTS = {
     "train_face": (FaceArguments, train_face, ["--data", "d", "--output_dir", "o"]),
+    "train_landmarks": (LandmarkArguments, train_landmarks, ["--data", "d", "--output_dir", "o"]),
     "train_decoder": (DecoderArguments, train_decoder, ["--data", "d", "--output_dir", "o", "--face_encoder", "f"]),
     "train_s2f": (
         Speech2FaceArguments,
@@ -47,7 +49,7 @@ def test_named_commands_exist():
     named = set(re.findall(r"`s2f ([a-z]+)", README))
     assert named
     assert named <= set(COMMANDS)
-    assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == {"demographics"}
+    assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == {"demographics", "simulated"}
 
 
 def test_shown_training_command_needs_nothing_but_data(capsys):

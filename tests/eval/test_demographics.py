@@ -1,26 +1,14 @@
-"""The gender probe, its control, the interval and the report."""
+"""The interval, the report, and the protocol on a pipeline that paints what it hears."""
 
 import json
 import zlib
 
 import numpy as np
 import pytest
-import torch
-from scipy import stats
 
 from eval import demographics
 from eval.cli import main
-from eval.demographics import (
-    AGE_CLASSES,
-    age_class,
-    age_probe,
-    agreement_rows,
-    evaluate,
-    gender_probe,
-    recall_rows,
-    says,
-    shuffled_agreement,
-)
+from eval.demographics import evaluate
 from eval.intervals import share_interval
 from eval.results import Report, Row
 from s2f.augment import CONDITIONS
@@ -35,78 +23,6 @@ def test_wilson_interval_by_its_formula():
         centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
         half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
         assert share_interval(hits, count) == pytest.approx((centre - half, centre + half), abs=1e-9)
-
-
-def test_probe_learns_a_direction_and_ignores_length():
-    random = np.random.default_rng(0)
-    is_male = random.random(200) < 0.5
-    features = torch.from_numpy(random.normal(0, 1, (200, 6)) + 2.5 * is_male[:, None] * [1, 0, 0, 0, 0, 0]).float()
-    probe = gender_probe(features, is_male)
-    assert (says(probe, features) == is_male).mean() > 0.85
-    assert (says(probe, 10 * features) == says(probe, features)).all()
-    with pytest.raises(DatasetError, match="both genders"):
-        gender_probe(features, np.ones(200, dtype=bool))
-
-
-def test_age_classes_by_their_edges():
-    ages = (0, 13.99, 14, 59.9, 60, 90)
-    assert [age_class(age) for age in ages] == ["child", "child", "adult", "adult", "elder", "elder"]
-
-
-def test_age_probe_gives_rare_classes_their_weight():
-    """Where half-overlapping classes are rare, a probe without class weights would rather say adult."""
-    random = np.random.default_rng(0)
-    classes = np.repeat(AGE_CLASSES, [40, 900, 40])
-    place = np.select([classes == "child", classes == "adult"], [-1.0, 0.0], 1.0)
-    features = torch.from_numpy(np.stack([place + random.normal(0, 0.4, 980), np.ones(980)], axis=1)).float()
-    probe = age_probe(features, classes)
-    shown = says(probe, features)
-    assert min((shown[classes == name] == name).mean() for name in AGE_CLASSES) > 0.6
-    assert (says(probe, 5 * features) == shown).all()
-    with pytest.raises(DatasetError, match="every age class"):
-        age_probe(features[40:], classes[40:])
-
-
-def test_recalls_by_hand():
-    true = np.array(["child"] * 2 + ["adult"] * 4 + ["elder"] * 5)
-    shown = np.array(["child", "adult"] + ["adult"] * 4 + ["adult"] * 4 + ["elder"])
-    rows = {row.group: row for row in recall_rows("v2f", shown, true, {})}
-    assert [rows[name].value for name in AGE_CLASSES] == [0.5, 1.0, 0.2]
-    assert (rows["U"].value, rows["U"].n) == (pytest.approx((0.5 + 1 + 0.2) / 3), 11)
-    assert rows["U"].ci_low < rows["U"].value < rows["U"].ci_high
-    alone = recall_rows("v2f", shown[:6], true[:6], {})
-    assert [row.group for row in alone] == ["U", "child", "adult"]
-    assert recall_rows("v2f", true, true, {})[0].ci_high == 1.0
-
-
-def test_interval_of_one_recall_is_jeffreys():
-    true, shown = np.full(50, "adult"), np.array(["adult"] * 40 + ["elder"] * 10)
-    row = recall_rows("v2f", shown, true, {})[0]
-    assert (row.ci_low, row.ci_high) == pytest.approx(stats.beta.ppf([0.025, 0.975], 40.5, 10.5), abs=0.01)
-
-
-def test_agreement_by_hand():
-    predicted = np.array([True, True, False, False, False])
-    true = np.array([True, False, False, False, True])
-    rows = {row.group: row for row in agreement_rows("v2f", predicted, true, {})}
-    assert (rows["U"].value, rows["U"].n) == (3 / 5, 5)
-    assert (rows["f"].value, rows["f"].n) == (2 / 3, 3)
-    assert (rows["m"].value, rows["m"].n) == (1 / 2, 2)
-    assert rows["U"].ci_low < 0.6 < rows["U"].ci_high
-    assert rows["U"].chance == 0.5
-
-
-def test_shuffled_control_is_at_its_expectation():
-    """Dealt to others, a perfect predictor of a balanced set agrees half the time, and so does a constant one."""
-    true = np.arange(40) % 2 == 0
-    perfect = shuffled_agreement(true, true)
-    assert perfect.mean() == pytest.approx(0.5, abs=0.02)
-    assert perfect.std() > 0
-    constant = shuffled_agreement(np.ones(40, dtype=bool), true)
-    assert (constant == 0.5).all()
-    uneven = np.arange(40) < 30
-    assert shuffled_agreement(uneven, uneven).mean() == pytest.approx(0.75**2 + 0.25**2, abs=0.02)
-    np.testing.assert_array_equal(shuffled_agreement(true, true, seed=3), shuffled_agreement(true, true, seed=3))
 
 
 def test_report_as_json_and_table():

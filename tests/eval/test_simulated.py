@@ -1,4 +1,4 @@
-"""Agreement, confusion and variance by hand, and the whole protocol on a pipeline that paints what it hears."""
+"""The whole protocol on simulated people, by a pipeline that paints what it hears."""
 
 import csv
 import json
@@ -6,23 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from eval import simulated
 from eval.cli import main
-from eval.correlation import speaker_weights
-from eval.demographics import AGE_CLASSES, Faces
-from eval.simulated import (
-    Population,
-    Reconstruction,
-    agreement,
-    confusion,
-    evaluate,
-    read_population,
-    shuffled_recalls,
-    variance_rows,
-    within_variance,
-)
+from eval.probes import AGE_CLASSES
+from eval.simulated import Population, evaluate, read_population
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
 from tests.eval.fake_population import BlueDetector, FakePipeline, write_csv, write_population
@@ -46,129 +34,6 @@ def found(report, metric, group="U", direction="v2f", **params):
     ]
     assert len(rows) == 1
     return rows[0]
-
-
-def people(is_male, age_class, speakers=None):
-    count = len(is_male)
-    speakers = np.arange(count) if speakers is None else speakers
-    return Population([], np.array(is_male), np.array(age_class), np.asarray(speakers), {}, {})
-
-
-def by_group(rows, metric):
-    return {row.group: row for row in rows if row.metric == metric}
-
-
-def test_confusion_by_hand():
-    true = np.array(["child", "child", "adult", "adult", "adult", "elder"])
-    shown = np.array(["child", "elder", "adult", "child", "adult", "adult"])
-    np.testing.assert_array_equal(confusion(shown, true, AGE_CLASSES), [[1, 0, 1], [1, 2, 0], [0, 1, 0]])
-    population = people([True, False] * 3, true)
-    rows = agreement(population, Reconstruction(torch.zeros(6, 2), population.is_male, shown, np.zeros((6, 68, 2))))
-    recalls = by_group(rows, "age_class_agreement")
-    assert {group: (row.value, row.n) for group, row in recalls.items()} == {
-        "U": (pytest.approx((1 / 2 + 2 / 3 + 0) / 3), 6),
-        "child": (1 / 2, 2),
-        "adult": (2 / 3, 3),
-        "elder": (0, 1),
-    }
-    shares = {(row.group, row.params["shown"]): row for row in rows if row.metric == "age_class_confusion"}
-    assert len(shares) == 9
-    assert shares["child", "elder"].value == 1 / 2
-    assert shares["adult", "elder"].value == 0
-    assert shares["elder", "adult"].value == 1
-    assert shares["elder", "adult"].chance == pytest.approx(3 / 6)
-    assert {row.value for row in by_group(rows, "gender_agreement").values()} == {1.0}
-
-
-def test_shuffled_recalls_are_the_shares_of_the_answers():
-    true, shown = np.repeat(["a", "b"], [30, 10]), np.repeat(["a", "b"], [10, 30])
-    control = shuffled_recalls(shown, true, ["a", "b"])
-    np.testing.assert_allclose(control.mean(0), [10 / 40, 30 / 40], atol=0.02)
-    assert control.mean() == pytest.approx(0.5, abs=0.02)
-    np.testing.assert_allclose(shuffled_recalls(np.full(40, "a"), true, ["a", "b"])[0], [1, 0])
-    order = np.random.default_rng(2).permutation(40)
-    expected = [(shown[order][:30] == "a").mean(), (shown[order][30:] == "b").mean()]
-    np.testing.assert_allclose(shuffled_recalls(shown, true, ["a", "b"], shuffles=1, seed=2), [expected])
-
-
-def test_gender_by_class_with_its_control():
-    is_male = np.arange(90) % 2 == 1
-    ages = np.array(AGE_CLASSES)[np.arange(90) % 3]
-    shown = np.where(ages == "child", False, is_male)  # every child drawn as a girl
-    answer = Reconstruction(torch.zeros(90, 2), shown, None, np.zeros((90, 68, 2)))
-    rows = by_group(agreement(people(is_male, ages, np.arange(90) % 9), answer), "gender_agreement")
-    assert {group: row.value for group, row in rows.items()} == {
-        "U": pytest.approx(5 / 6),
-        "f": 1,
-        "m": pytest.approx(2 / 3),
-        "child": 1 / 2,
-        "adult": 1,
-        "elder": 1,
-    }
-    low, mean, high = rows["adult"].params["shuffled"]
-    assert low < mean < high
-    assert mean == pytest.approx(0.5, abs=0.02)
-    assert rows["child"].params["shuffled"] == [0.5, 0.5, 0.5]
-    assert rows["m"].params["shuffled"][1] == pytest.approx(1 / 3, abs=0.02)  # a third is shown as m
-    assert rows["adult"].params["by_speaker"] == [1, 1]
-
-
-def test_intervals_over_speakers_are_wider_where_a_speaker_is_all_right_or_all_wrong():
-    speakers, is_male = np.repeat(np.arange(10), 50), np.arange(500) % 2 == 1
-    shown = np.where(speakers < 8, is_male, ~is_male)
-    answer = Reconstruction(torch.zeros(500, 2), shown, None, np.zeros((500, 68, 2)))
-    row = agreement(people(is_male, np.full(500, "adult"), speakers), answer)[0]
-    assert (row.group, row.value) == ("U", 0.8)
-    low, high = row.params["by_speaker"]
-    draws = speaker_weights(speakers)[:, ::50][:, :8].sum(1) / 10
-    assert [low, high] == pytest.approx(np.quantile(draws, [0.025, 0.975]))
-    assert high - low > 4 * (row.ci_high - row.ci_low)
-
-
-def test_variance_within_cells_by_hand():
-    features = torch.tensor([[2.0, 0], [0, 3], [0, 1], [0, 5]])
-    value, _ = within_variance(features, np.array(["a", "a", "b", "b"]))
-    assert value == pytest.approx((0.5 + 0.5) / 2)  # unit vectors (1, 0) and (0, 1); the other two are the same
-    unit = torch.nn.functional.normalize(torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
-    value, error = within_variance(7 * unit, np.full(400, ""))
-    assert value == pytest.approx(np.trace(np.cov(unit.T)), rel=1e-5)
-    assert error < 0.05
-    with pytest.raises(DatasetError, match="several people"):
-        within_variance(features, np.arange(4).astype(str))
-
-
-def test_class_means_have_no_variance_within():
-    random = torch.Generator().manual_seed(1)
-    is_male, ages = np.arange(300) % 2 == 1, np.array(AGE_CLASSES)[np.arange(300) % 3]
-    centre = torch.randn(6, 8, generator=random)[torch.arange(300) % 6]
-    real = centre + 0.5 * torch.randn(300, 8, generator=random)
-    faces, population = Faces(real, is_male, ages), people(is_male, ages)
-
-    def shares(predicted):
-        return {row.metric: row for row in variance_rows(population, predicted, faces)}
-
-    means, same, constant = shares(centre), shares(3 * real), shares(torch.ones(300, 8))
-    assert means["variance"].value > 0.5
-    assert 0.1 < means["variance_within_gender"].value < means["variance"].value
-    assert means["variance_within_gender_and_age"].value == pytest.approx(0, abs=1e-12)
-    assert [row.value for row in same.values()] == pytest.approx([1, 1, 1])
-    assert all(row.ci_low < row.value < row.ci_high for row in same.values())
-    assert [row.value for row in constant.values()] == pytest.approx([0, 0, 0])
-    unknown = variance_rows(population, real, Faces(real, is_male, np.full(300, "")))
-    assert [row.metric for row in unknown] == ["variance", "variance_within_gender"]
-
-
-def test_delta_interval_covers_the_ratio():
-    """Half the spread of isotropic noise around a far mean has a quarter of the variance; 95 % of intervals hold it."""
-    random = torch.Generator().manual_seed(2)
-    mean, hits = torch.tensor([20.0, 0, 0]), 0
-    for _ in range(100):
-        real, ours = (mean + s * torch.randn(80, 3, generator=random) for s in (1.0, 0.5))
-        is_male = np.arange(80) < 40
-        faces = Faces(real, is_male, np.full(80, ""))
-        row = variance_rows(people(is_male, np.full(80, "adult")), ours, faces)[0]
-        hits += row.ci_low < 0.25 < row.ci_high
-    assert 88 <= hits <= 100
 
 
 def test_the_fake_draws_what_it_hears(report):
