@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,7 +140,9 @@ def load_population(folder: str | Path) -> Population:
     path = Path(folder) / "population.json"
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        law = {key: np.array(value) if isinstance(value, list) else value for key, value in stored["law"].items()}
+        law: dict[str, Any] = {
+            key: np.array(value) if isinstance(value, list) else value for key, value in stored["law"].items()
+        }
         return Population(sharing=Sharing(**stored["sharing"]), **law)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"the law of a population in {path}", f"{error!r}", "make the folder again") from error
