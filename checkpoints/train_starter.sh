@@ -15,22 +15,34 @@ simulate() { # folder, further flags
   [ -f "$1/summary.html" ] && return
   s2f simulate "$@" --voices "$voices" --makehuman "$makehuman" --makehuman_assets "$assets"
 }
+launch() { # stage, further flags
+  local stage=$1
+  shift
+  accelerate launch --num_processes 1 --num_cpu_threads_per_process "$(nproc)" --num_machines 1 --mixed_precision no --dynamo_backend no \
+    "train_$stage.py" --config "s2f/recipes/starter_$stage.yaml" --data "$out/data" --output_dir "$out/$stage" "$@"
+}
 train() { # stage, exported folder, further flags
   local stage=$1 exported=$2
   shift 2
   [ -d "$out/$stage/$exported" ] && return
   local resume=()
   compgen -G "$out/$stage/checkpoint-*/step.json" > /dev/null && resume=(--resume_from_checkpoint latest)
-  accelerate launch --num_processes 1 --num_cpu_threads_per_process "$(nproc)" --num_machines 1 --mixed_precision no --dynamo_backend no \
-    "train_$stage.py" --config "s2f/recipes/starter_$stage.yaml" \
-    --data "$out/data" --output_dir "$out/$stage" "${resume[@]}" "$@"
+  launch "$stage" "${resume[@]}" "$@"
 }
 simulate "$out/data" --identities 3000 --views 4 --seed 0
-simulate "$out/test" --identities 4000 --only test --pictures false --seed 1
+simulate "$out/test" --identities 2000 --only test --pictures false --seed 1
 train landmarks landmarks
 train face face_encoder
 train decoder decoder --face_encoder "$out/face/face_encoder"
-train s2f pipeline --face_encoder "$out/face/face_encoder" --decoder "$out/decoder/decoder"
+frozen=(--face_encoder "$out/face/face_encoder" --decoder "$out/decoder/decoder")
+train s2f pipeline "${frozen[@]}"
+# Two more cycles of the learning rate: what can be heard weighs more; then age classes are as frequent as they are. The
+# third starts at the last checkpoint of the second, step 1600.
+heard='{f0: 100, tract: 100, gender: 100, age_class: 100, embedding: 100}'
+[ -f "$out/s2f/checkpoint-1600/step.json" ] ||
+  launch s2f "${frozen[@]}" --resume_from_checkpoint latest --max_train_steps 1700 --side_tasks "$heard"
+[ -f "$out/s2f/checkpoint-2000/step.json" ] || launch s2f "${frozen[@]}" --resume_from_checkpoint latest --max_train_steps 2000 \
+  --side_tasks "$heard" --balance '[voice_gender]' --learning_rate 0.004
 
 checkpoint=$out/checkpoint
 if [ ! -d "$checkpoint" ]; then
