@@ -41,6 +41,8 @@ def ideal_figures(scores: Float[np.ndarray, "N N"], genders: np.ndarray) -> list
                 rows.append(_row("recall", direction, group, {"k": rank}, value, chance, len(scores)))
             value, chance = float((1 / (1 + count - lower)).mean()), float(_chance_precision(count).mean())
             rows.append(_row("map", direction, group, {}, value, chance, len(scores)))
+        if not others.any():
+            continue
         wanted = others | np.eye(len(scores), dtype=bool)
         area = float(roc_auc_score(np.eye(len(scores))[wanted], scores[wanted]))
         rows.append(_row("auc", "both", group, {}, area, 0.5, int(wanted.sum())))

@@ -99,8 +99,8 @@ def population_report(
         {
             "measure": name,
             "planted": wanted[name],
-            "latents": float(np.corrcoef(expected[name], planted[:, k])[0, 1]),
-            "mesh": float(np.corrcoef(expected[name], np.log(mesh[name]))[0, 1]),
+            "latents": _correlation(expected[name], planted[:, k]),
+            "mesh": _correlation(expected[name], np.log(mesh[name])),
             "n": len(identities),
         }
         for k, name in enumerate(MEASURES)
@@ -112,6 +112,13 @@ def population_report(
         "sharing": asdict(law.sharing) | {"correlations": wanted},
         "reference": asdict(plan.reference),
     }
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Pearson r; None where one of them does not vary, as an expectation does not if nothing is planted."""
+    if min(first.std(), second.std()) < 1e-12:
+        return None
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _observe(plan: Plan, identities: Sequence[Identity], splits: Sequence[str]) -> list[dict]:

@@ -73,7 +73,7 @@ def test_planted_correlations_come_back_from_3000_people(population, people):
     expected = population.expected_log_measures(voices) @ measure_matrix().T
     drawn = np.stack([face.log_measures for face in faces]) @ measure_matrix().T
     for k, name in enumerate(MEASURES):
-        assert np.corrcoef(expected[:, k], drawn[:, k])[0, 1] == pytest.approx(PUBLISHED_CORRELATIONS[name], abs=0.045)
+        assert np.corrcoef(expected[:, k], drawn[:, k])[0, 1] == pytest.approx(PUBLISHED_CORRELATIONS[name], abs=0.06)
         # an expectation must have slope 1, whatever the correlation
         slope = np.cov(expected[:, k], drawn[:, k])[0, 1] / expected[:, k].var(ddof=1)
         assert slope == pytest.approx(1, abs=3.5 / (np.sqrt(3000) * PUBLISHED_CORRELATIONS[name]))
