@@ -226,9 +226,9 @@ class StarterLandmarks:
             prepared.append(self.network.prepare(pixels.float() / 255))
         if not prepared:
             return np.zeros((0, 68, 2), np.float32)
-        found = torch.cat([self.network(part) for part in torch.cat(prepared).split(batch_size)]).float().cpu()
-        factors = torch.tensor(sides)[:, None, None] / self.network.image_size_px
-        return ((found + 0.5) * factors - 0.5).numpy()
+        cells = torch.cat([self.network.locate(part)[0] for part in torch.cat(prepared).split(batch_size)]).float()
+        pairs = zip(cells.split(1), sides, strict=True)
+        return torch.cat([self.network.to_pixels(cell, side) for cell, side in pairs]).cpu().numpy()
 
 
 def canonical_frame(box: FaceBox) -> tuple[tuple[int, int], int]:

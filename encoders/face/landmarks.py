@@ -138,7 +138,11 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
             ValueError: not a batch of square RGB images.
         """
         cells, _ = self.locate(self.prepare(image))
-        left, top, side = self.window_px(image.shape[-1])
+        return self.to_pixels(cells, image.shape[-1])
+
+    def to_pixels(self, cells: Float[Tensor, "B 68 2"], size_px: int) -> Float[Tensor, "B 68 2"]:
+        """Positions in cells of the heat maps to pixels of the image, of side `size_px`, that `prepare` was given."""
+        left, top, side = self.window_px(size_px)
         return (cells + 0.5) * (side * 4 / self.image_size_px) - 0.5 + cells.new_tensor((left, top))
 
     def locate(self, image: Float[Tensor, "B 3 P P"]) -> tuple[Float[Tensor, "B 68 2"], Float[Tensor, "B 68 G G"]]:

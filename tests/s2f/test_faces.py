@@ -23,7 +23,8 @@ def folder(tmp_path_factory):
     """An untrained small network."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("network") / "checkpoint" / "landmarks"
-    LandmarkRegressor(channels=(4, 8, 8, 8), head_channels=8, image_size_px=64).eval().save_pretrained(path)
+    network = LandmarkRegressor((4, 8, 8, 8), head_channels=8, image_size_px=64, window=(0.125, 0.25, 0.625))
+    network.eval().save_pretrained(path)
     return path
 
 
@@ -137,6 +138,16 @@ def test_dlib_sees_no_face_in_noise_and_refuses_what_is_no_picture():
     assert detector.landmarks(picture(100)) is None
     with pytest.raises(ImageError, match="expected a uint8 RGB image"):
         detector.landmarks(np.zeros((9, 9)))
+
+
+def test_the_shipped_regressor_finds_rendered_landmarks(shared_data, tmp_path):
+    rig = HeadRig(load_head(shared_data / "faces" / "makehuman", None, tmp_path))
+    reader = landmark_detector("starter")
+    for number, age_years in enumerate((8.0, 35.0, 70.0)):
+        rng = np.random.default_rng(100 + number)
+        image, true = render_canonical(rig, sample_person(rng, "fm"[number % 2], age_years, (0.2, 0.3, 0.5), False))
+        error = reader.landmarks(image) - true
+        assert np.sqrt((error**2).mean()) < 1.5
 
 
 def test_dlib_refined_is_closer_to_the_truth_than_in_the_raw_box(shared_data, tmp_path):
