@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train the starter from nothing and put it in checkpoints/starter. About 90 minutes on two CPU cores; a stage that is
-# done is skipped, an interrupted one resumes.
+# Train the starter from nothing and put it in checkpoints/starter: an hour and a half or more on two CPU cores, of which
+# the simulation takes 14 minutes. A stage that is done is skipped, an interrupted one resumes.
 #
 #   bash checkpoints/train_starter.sh VOICES MAKEHUMAN MAKEHUMAN_ASSETS [OUT]
 #

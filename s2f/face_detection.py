@@ -40,8 +40,13 @@ def packaged_model(file_name: str) -> Path | None:
     return Path(next(iter(spec.submodule_search_locations))) / "models" / file_name
 
 
-def detector_path() -> Path:
-    """Locate the CNN detector: the file named by S2F_FACE_DETECTOR, else the one in face_recognition_models.
+def model_path(kind: str, file_name: str, variable: str) -> Path:
+    """Locate a model file of dlib's: the one that an environment variable names, else face_recognition_models' one.
+
+    Args:
+        kind: what it is, for the message.
+        file_name: its name in the package.
+        variable: environment variable that may name another file.
 
     Returns:
         An existing file.
@@ -49,12 +54,29 @@ def detector_path() -> Path:
     Raises:
         AssetMissing: there is none.
     """
-    named = os.environ.get(DETECTOR_VARIABLE)
-    path = Path(named) if named else packaged_model(DETECTOR_FILE)
+    named = os.environ.get(variable)
+    path = Path(named) if named else packaged_model(file_name)
     if path is None or not path.is_file():
         got = f"no file at {path}" if path else "no package face_recognition_models"
-        raise AssetMissing(f"the face detector {DETECTOR_FILE}", got, f"{INSTALL} or point {DETECTOR_VARIABLE} at it")
+        raise AssetMissing(f"the {kind} {file_name}", got, f"{INSTALL} or point {variable} at it")
     return path
+
+
+def detector_path() -> Path:
+    """Locate the CNN detector, see `model_path`; S2F_FACE_DETECTOR may name another file."""
+    return model_path("face detector", DETECTOR_FILE, DETECTOR_VARIABLE)
+
+
+def require_rgb(image: np.ndarray) -> np.ndarray:
+    """Return a picture (H, W, 3) as it is.
+
+    Raises:
+        ImageError: not a uint8 RGB image.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{getattr(image, 'dtype', type(image).__name__)} of shape {np.shape(image)}"
+        raise ImageError("a uint8 RGB image (H, W, 3)", got, "convert with np.asarray(picture.convert('RGB'))")
+    return image
 
 
 class FaceDetector:
@@ -93,11 +115,7 @@ class FaceDetector:
         Raises:
             ImageError: not a uint8 RGB image.
         """
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            got = f"{getattr(image, 'dtype', type(image).__name__)} of shape {np.shape(image)}"
-            fix = "convert with np.asarray(picture.convert('RGB'))"
-            raise ImageError("a uint8 RGB image (H, W, 3)", got, fix)
-        found = self._detector(np.ascontiguousarray(image), self.upsample)
+        found = self._detector(np.ascontiguousarray(require_rgb(image)), self.upsample)
         boxes = [
             FaceBox(d.rect.left(), d.rect.top(), d.rect.right() + 1, d.rect.bottom() + 1, float(d.confidence))
             for d in found

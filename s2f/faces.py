@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from PIL import Image
 from encoders.face.landmarks import LandmarkRegressor
 from s2f.checkpoints import STARTER, load_network, packaged
 from s2f.errors import AssetMissing, ImageError
-from s2f.face_detection import INSTALL, FaceBox, FaceDetector, packaged_model
+from s2f.face_detection import INSTALL, FaceBox, FaceDetector, model_path, require_rgb
 
 COMPONENT = "landmarks"  # sub-folder of a checkpoint
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -63,20 +62,8 @@ def landmark_detector(name: str | Path) -> LandmarkDetector:
 
 
 def predictor_path() -> Path:
-    """Locate the 68-point predictor: the file named by S2F_LANDMARK_PREDICTOR, else face_recognition_models' one.
-
-    Returns:
-        An existing file.
-
-    Raises:
-        AssetMissing: there is none.
-    """
-    named = os.environ.get(PREDICTOR_VARIABLE)
-    path = Path(named) if named else packaged_model(PREDICTOR_FILE)
-    if path is None or not path.is_file():
-        got = f"no file at {path}" if path else "no package face_recognition_models"
-        raise AssetMissing(f"the predictor {PREDICTOR_FILE}", got, f"{INSTALL} or point {PREDICTOR_VARIABLE} at it")
-    return path
+    """Locate the 68-point predictor, see `model_path`; S2F_LANDMARK_PREDICTOR may name another file."""
+    return model_path("predictor", PREDICTOR_FILE, PREDICTOR_VARIABLE)
 
 
 class DlibLandmarks:
@@ -245,15 +232,3 @@ def canonical_frame(box: FaceBox) -> tuple[tuple[int, int], int]:
     x = (box.left + box.right) / 2 + CANONICAL_CENTRE[0] * face
     y = (box.top + box.bottom) / 2 + CANONICAL_CENTRE[1] * face
     return (round(x - side / 2), round(y - side / 2)), side
-
-
-def require_rgb(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a picture as it is.
-
-    Raises:
-        ImageError: not a uint8 RGB image.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{getattr(image, 'dtype', type(image).__name__)} of shape {np.shape(image)}"
-        raise ImageError("a uint8 RGB image (H, W, 3)", got, "convert with np.asarray(picture.convert('RGB'))")
-    return image

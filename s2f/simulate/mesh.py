@@ -1,12 +1,21 @@
 """Triangles of one person in one expression: skin, eyes, shirt and hair, in a common frame for the camera."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from s2f.simulate.faces import Person, head_vertices, landmark_vertices, macro_weights, target_weights
+from s2f.simulate.faces import (
+    Person,
+    detail_weights,
+    head_vertices,
+    landmark_vertices,
+    macro_weights,
+    slider_rows,
+    target_weights,
+)
 from s2f.simulate.makehuman import HairStyle, HeadModel
 from s2f.simulate.masks import CARDS, SHELL, SKIN, TEETH
 from s2f.simulate.paint import collar_drop, hairline_margin, noise3, smooth
@@ -76,6 +85,18 @@ class HeadRig:
         columns = self.model.targets.tocsc()
         moved = [(columns[:, axis::3] @ picked).toarray() for axis in range(3)]
         return picked.T @ self.model.base.astype(np.float64), np.stack(moved, -1).astype(np.float64)
+
+    @cached_property
+    def slider_moves(self) -> np.ndarray:
+        """(2, s, 69, 3) displacements of the landmarks and the eyes' centre with each slider at +1, and at -1."""
+        rows = self.model.target_row
+        moves = np.zeros((2, len(slider_rows()), 69, 3))
+        for side, ending in enumerate((1.0, -1.0)):
+            for number, row in enumerate(slider_rows()):
+                for name, weight in detail_weights({row[1]: ending}).items():
+                    if name in rows:
+                        moves[side, number] += weight * self.landmark_targets[rows[name]]
+        return moves
 
     def _average(self) -> np.ndarray:
         vector = np.zeros(len(self.model.target_row))

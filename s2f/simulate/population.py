@@ -176,7 +176,7 @@ class Population:
             (V, 10) in the order of `BASIS`.
         """
         grid, hats = log_age_grid()
-        ages = np.stack([log_age_density(voice, self.sharing.age_spread, grid) for voice in voices]) @ hats
+        ages = log_age_densities(voices, self.sharing.age_spread, grid) @ hats
         ages /= ages.sum(1, keepdims=True)
         man = np.array([voice.gender == "m" for voice in voices], float)
         man = man * (1 - self.sharing.confusion) + (1 - man) * self.sharing.confusion
@@ -213,7 +213,7 @@ class Population:
     def _age_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> np.ndarray:
         spread = self.sharing.age_spread
         where = np.log([face.age_years for face in faces])
-        given = np.stack([log_age_density(voice, spread, where) for voice in voices])
+        given = log_age_densities(voices, spread, where)
         return np.log(given + 1e-300) - np.log(marginal_age_density(spread, where))
 
     def _pole_ratio(self, voices: Sequence[Voice], faces: Sequence[Face]) -> np.ndarray:
@@ -268,6 +268,14 @@ def log_age_density(voice: Voice, spread: float, where: Float[np.ndarray, " F"])
     if voice.age_class == "adult":
         return _cut_normal(where, np.log(heard_ages("adult")), spread).mean(0)
     return _cut_normal(where, np.log([voice.age_years]), spread)[0]
+
+
+def log_age_densities(
+    voices: Sequence[Voice], spread: float, where: Float[np.ndarray, " F"]
+) -> Float[np.ndarray, "V F"]:
+    """`log_age_density` of many voices, that of adults computed once: it is the same for all of them."""
+    adult = _cut_normal(where, np.log(heard_ages("adult")), spread).mean(0)
+    return np.stack([adult if v.age_class == "adult" else log_age_density(v, spread, where) for v in voices])
 
 
 def marginal_age_density(spread: float, where: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from s2f.simulate.faces import Person, detail_weights, slider_rows, target_weights
+from s2f.simulate.faces import Person, slider_rows, target_weights
 from s2f.simulate.mesh import HeadRig
 from s2f.simulate.natural import log_basis
 from s2f.simulate.renderer import View, project
@@ -35,7 +35,7 @@ def with_measures(rig: HeadRig, person: Person, log_measures: Float[np.ndarray, 
     x = np.array([person.sliders[name] for name in names])
     fixed = target_weights(rig.model, replace(person, sliders=person.sliders | dict.fromkeys(names, 0.0)))
     unmoved = rig.landmark_base + np.tensordot(fixed, rig.landmark_targets, 1)
-    up, down = (np.stack([_displacement(rig, name, ending) for name in names]) for ending in (1.0, -1.0))
+    up, down = rig.slider_moves
 
     def measured(values: np.ndarray) -> np.ndarray:
         moved = np.tensordot(np.maximum(values, 0), up, 1) + np.tensordot(np.maximum(-values, 0), down, 1)
@@ -50,13 +50,6 @@ def with_measures(rig: HeadRig, person: Person, log_measures: Float[np.ndarray, 
         jacobian = (values[1:] - values[0]) / (probes[1:] - x).sum(1)[:, None]
         x = _step(x, jacobian, missing, spread)
     return replace(person, sliders=person.sliders | dict(zip(names, map(float, x), strict=True)))
-
-
-def _displacement(rig: HeadRig, slider: str, value: float) -> np.ndarray:
-    """(69, 3) movement of the landmarks and the eyes' centre with a slider at one end."""
-    rows = rig.model.target_row
-    weights = [(rows[name], weight) for name, weight in detail_weights({slider: value}).items() if name in rows]
-    return sum((weight * rig.landmark_targets[row] for row, weight in weights), np.zeros((69, 3)))
 
 
 def _projected(rig: HeadRig, points: np.ndarray) -> np.ndarray:

@@ -307,7 +307,7 @@ def _make(source: Source) -> Made:
     identity = make_identity(plan, source, rig)
     _save_voice(out / "voices" / f"{name}.flac", plan, source, identity)
     if config.pictures:
-        _save_pictures(out, config, plan, source, identity)
+        _save_pictures(out, config, plan, source, identity, rig)
     canonical = canonical_landmarks(rig, identity.person, config.canonical_size_px)
     views = [wild_rng(plan, source, view) for view in range(config.views if config.pictures else 0)]
     return Made(identity, canonical, [wild_landmarks(rig, identity.person, rng, config.wild_size_px) for rng in views])
@@ -322,9 +322,10 @@ def _save_voice(path: Path, plan: Plan, source: Source, identity: Identity) -> N
         _save(path, buffer.getvalue())
 
 
-def _save_pictures(out: Path, config: SimulateConfig, plan: Plan, source: Source, identity: Identity) -> None:
-    assert _worker is not None, "the worker was not started"
-    rig, name = _worker[2], identity_name(source.number)
+def _save_pictures(
+    out: Path, config: SimulateConfig, plan: Plan, source: Source, identity: Identity, rig: HeadRig
+) -> None:
+    name = identity_name(source.number)
     picture = out / "canonical" / f"{name}.png"
     if not picture.is_file():
         _save_image(picture, render_canonical(rig, identity.person, config.canonical_size_px)[0])
