@@ -65,6 +65,27 @@ class DoctorConfig:
     json: bool = False
 
 
+@dataclass(frozen=True)
+class ShardsConfig:
+    """Arguments of `s2f shards`.
+
+    Attributes:
+        data: dataset folder to pack.
+        out: folder for the shards.
+        face_encoder: folder of the face encoder whose features are stored.
+        samples_per_shard: samples in one tar.
+        skip_bad: leave out rows that cannot be used.
+        device: cpu, cuda, cuda:1, mps.
+    """
+
+    data: str
+    out: str
+    face_encoder: str
+    samples_per_shard: int = 1000
+    skip_bad: bool = False
+    device: str = "cpu"
+
+
 def _add_reconstruct(parser: ArgumentParser) -> None:
     parser.add_argument("clips", nargs="+", metavar="CLIP", help="audio file: wav, flac, mp3, ogg, m4a, webm")
     parser.add_argument("-o", "--out", required=True, help="a .png for one clip, or a folder: <stem>.png for each")
@@ -86,6 +107,15 @@ def _add_simulate(parser: ArgumentParser) -> None:
 
     parser.add_argument("out", help="folder for the dataset")
     parser.add_class_arguments(SimulateConfig, skip={"out"})
+
+
+def _add_shards(parser: ArgumentParser) -> None:
+    parser.add_argument("data", help="dataset folder to pack")
+    parser.add_argument("out", help="folder for the shards; the same command resumes an interrupted one")
+    parser.add_argument("--face_encoder", required=True, help="folder of the face encoder whose features are stored")
+    parser.add_argument("--samples_per_shard", type=int, default=1000, help="samples in one tar")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used: skipped.csv")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
 
 
 def _reconstruct(arguments: Namespace) -> int:
@@ -193,10 +223,24 @@ def _simulate(arguments: Namespace) -> int:
     return EXIT_OK
 
 
+def _shards(arguments: Namespace) -> int:
+    from s2f.datasets import DatasetFolder
+    from s2f.features import load_face_encoder
+    from s2f.shard_writer import write_shards
+
+    config = _typed(ShardsConfig, arguments)
+    data, encoder, out = DatasetFolder(config.data), load_face_encoder(config.face_encoder), Path(config.out)
+    done = write_shards(data, encoder, out, config.samples_per_shard, device=config.device, skip_bad=config.skip_bad)
+    left_out = f"{done['rows_without_split']} rows without a split and {done['rows_skipped']} unusable ones left out"
+    print(f"{out}: {sum(done['samples'].values())} samples in {sum(done['shards'].values())} shards; {left_out}")
+    return EXIT_OK
+
+
 COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Namespace], int]]] = {
     "reconstruct": ("draw the average-looking face linked with a voice", _add_reconstruct, _reconstruct),
     "doctor": ("say what works here and what is missing", _add_doctor, _doctor),
     "simulate": ("make a dataset of synthetic people with real voices", _add_simulate, _simulate),
+    "shards": ("pack a dataset's voices and face features into tar files", _add_shards, _shards),
 }
 
 

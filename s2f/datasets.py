@@ -6,7 +6,9 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,12 +23,40 @@ REQUIRED = {
     "faces.csv": ("identity", "path"),
     "truth.csv": ("identity",),
 }
+TABLES = ("people.csv", "voices.csv", "faces.csv", "landmarks.csv", "truth.csv")
+MEMBER_BEGINS = {"audio": b"fLaC", "face": b"\x93NUMPY"}
+INDEX_AGAIN = "copy the tar again, or index the folder anew with `python -m s2f.shards FOLDER`"
 
 
 def split_hash(people: Iterable[Row]) -> str:
     """SHA-256 of the sorted `identity,split` lines: two runs with the same hash used the same people."""
     lines = sorted(f"{row['identity']},{row['split']}" for row in people)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def read_member(root: Path, row: Row, member: Literal["audio", "face"]) -> bytes:
+    """Bytes of one member of a sample that lies in a tar.
+
+    Args:
+        root: dataset folder of feature shards.
+        row: row of its voices.csv: `path` is the tar, `<member>_offset` and `<member>_bytes` the place within.
+        member: the recording (FLAC) or the face feature (npy).
+
+    Raises:
+        DatasetError: no such tar, a tar that ends too early, or another thing at that place.
+    """
+    path, begin = root / row["path"], MEMBER_BEGINS[member]
+    try:
+        offset, count = int(row[f"{member}_offset"]), int(row[f"{member}_bytes"])
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read(count)
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(f"{member}_offset and {member}_bytes within {path}", repr(error), INDEX_AGAIN) from error
+    if len(content) != count or not content.startswith(begin):
+        got = f"{len(content)} bytes that begin with {content[: len(begin)]!r}"
+        raise DatasetError(f"{count} bytes of {member} at byte {offset} of {path}", got, INDEX_AGAIN)
+    return content
 
 
 class DatasetFolder:
@@ -59,12 +89,39 @@ class DatasetFolder:
             self.people[row["identity"]] = row
         self.split_hash = split_hash(self.people.values())
 
-    def _read(self, name: str) -> list[Row]:
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 over names, sizes and bytes of those of `TABLES` that exist; it knows no sound and no pictures."""
+        digest = hashlib.sha256()
+        for path in (self.root / name for name in TABLES):
+            if path.is_file():
+                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+        return digest.hexdigest()
+
+    @cached_property
+    def sharded(self) -> bool:
+        """Whether sound and face features lie in tars (docs/contracts.md, feature shards).
+
+        Raises:
+            DatasetError: no voices.csv.
+        """
+        with self._table("voices.csv").open(encoding="utf-8", newline="") as file:
+            return {"key", "face_offset"} <= set(next(csv.reader(file), ()))
+
+    def _table(self, name: str) -> Path:
         path = self.root / name
         if not path.is_file():
-            raise DatasetError(
-                f"a dataset folder with {name}", f"none at {path}", "make one with `s2f simulate` or check the path"
-            )
+            fix = "make one with `s2f simulate` or check the path"
+            if name in ("people.csv", "voices.csv") and any(self.root.glob("*.tar")):
+                fix = f"the shards have no index: run `python -m s2f.shards {self.root}`"
+            raise DatasetError(f"a dataset folder with {name}", f"none at {path}", fix)
+        return path
+
+    def _read(self, name: str) -> list[Row]:
+        path = self._table(name)
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             missing = set(REQUIRED.get(name, ())) - set(reader.fieldnames or ())
@@ -129,6 +186,8 @@ class DatasetFolder:
     def voice(self, row: Row, sample_rate_hz: int) -> np.ndarray:
         """Waveform of a row of voices.csv: the part from `start_s` on, `duration_s` long, where the row gives them.
 
+        A row with `audio_offset` is read from its tar.
+
         Args:
             row: row of voices.csv.
             sample_rate_hz: wanted rate.
@@ -138,9 +197,10 @@ class DatasetFolder:
 
         Raises:
             AudioError: see `s2f.audio.load`.
-            DatasetError: the part lies outside the recording.
+            DatasetError: the part lies outside the recording, or see `read_member`.
         """
-        waveform = load(self.path(row), sample_rate_hz).waveform
+        source = read_member(self.root, row, "audio") if row.get("audio_offset") else self.path(row)
+        waveform = load(source, sample_rate_hz).waveform
         first = round(float(row.get("start_s") or 0) * sample_rate_hz)
         count = round(float(row.get("duration_s") or 0) * sample_rate_hz) or len(waveform)
         part = waveform[first : first + count]

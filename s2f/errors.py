@@ -17,7 +17,7 @@ class S2fError(ValueError):
 
     def __str__(self) -> str:
         if self.got is None:
-            return self.expected.strip().splitlines()[-1].partition("Error: ")[2] or self.expected
+            return self.expected.strip().splitlines()[-1].partition(": ")[2] or self.expected
         return f"expected {self.expected}, got {self.got}; {self.fix}"
 
 
@@ -59,6 +59,32 @@ class UsageError(S2fError):
 
 class DatasetError(S2fError):
     """A dataset folder that does not keep its contract."""
+
+
+class BadFile(DatasetError):
+    """A recording or picture of a dataset folder that cannot be read or used.
+
+    Attributes:
+        path: the file, as the folder's tables name it.
+    """
+
+    path: str = ""
+
+    @classmethod
+    def of(cls, path: str, error: Exception) -> "BadFile":
+        """Say which file an error is about.
+
+        Args:
+            path: the file.
+            error: what reading it raised.
+
+        Returns:
+            The error to raise.
+        """
+        fix = "repair it, remove its row, or leave such files out with --skip_bad true"
+        bad = cls("files that can be used", f"{path} ({error})", fix)
+        bad.path = path
+        return bad
 
 
 class RecipeError(S2fError):

@@ -284,7 +284,7 @@ def test_simulate_takes_dashes_and_underscores(run, monkeypatch):
 def test_help_and_version(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("reconstruct", "doctor", "simulate"))
+    assert all(name in out for name in ("reconstruct", "doctor", "simulate", "shards"))
     assert run("--version") == (0, f"s2f {s2f.__version__}\n", "")
     code, out, _ = run("reconstruct", "--help")
     assert code == 0
