@@ -94,6 +94,19 @@ def speech2face_terms(
     }
 
 
+def pixel_l1(prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"]) -> Float[Tensor, ""]:
+    """Speech2Face's ablation (section 5.2, Fig. 8): L1 between decoded images, summed over pixels and channels.
+
+    Args:
+        prediction: (B, C, H, W) image of the voice feature.
+        target: (B, C, H, W) image of the face feature.
+
+    Returns:
+        Scalar, mean over the batch.
+    """
+    return (prediction - target).abs().flatten(1).sum(-1).mean()
+
+
 def landmark_mse(prediction: Float[Tensor, "B L 2"], target: Float[Tensor, "B L 2"]) -> Float[Tensor, ""]:
     """Cole et al.'s landmark loss: mean squared error of the coordinates, in px^2.
 

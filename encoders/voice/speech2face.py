@@ -46,6 +46,7 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
         fft_size: int = 512,
         power: float = 0.3,
         target_rms: float | None = None,
+        batch_norm: bool = True,
     ) -> None:
         """Build the network.
 
@@ -61,6 +62,7 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
             fft_size: see `ComplexSpectrogram`.
             power: see `ComplexSpectrogram`.
             target_rms: see `ComplexSpectrogram`.
+            batch_norm: normalise after every convolution; without is the paper's ablation (section 5.2, Fig. 9).
 
         Raises:
             ValueError: `channels` and `strides` differ in length.
@@ -77,7 +79,7 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
             nn.Conv2d(sizes[i], sizes[i + 1], KERNEL, stride=(strides[i][0], strides[i][1]))
             for i in range(len(channels))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in channels)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) if batch_norm else nn.Identity() for width in channels)
         self.pool = nn.MaxPool2d((2, 1))
         self.fc1 = nn.Linear(channels[-1] * self._frequencies_left(), hidden_size)
         self.fc2 = nn.Linear(hidden_size, feature_size)

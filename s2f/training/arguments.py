@@ -1,4 +1,8 @@
-"""Training flags: one dataclass of what every recipe shares, read from a YAML file and the command line."""
+"""Training flags: one dataclass of what every recipe shares, read from a YAML file and the command line.
+
+A field made by `free` may change when a run is resumed; every other one decides the result, and a resumed run must
+repeat it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,30 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from s2f.errors import RecipeError, S2fError
 from s2f.options import did_you_mean, unknown_option
+from s2f.training.checkpointing import what_is_safe
+
+COUNTS = (
+    *("train_batch_size", "gradient_accumulation_steps", "scale_lr_from", "lr_decay_steps"),
+    *("checkpointing_steps", "checkpoints_total_limit", "validation_steps", "logging_steps"),
+)
+
+
+def free(**options: Any) -> Any:
+    """A dataclass field that a resumed run may change: a place, a habit of reporting, a matter of speed."""
+    return field(metadata={"free": True}, **options)
 
 
 @dataclass(kw_only=True)
 class TrainingArguments:
     """What every training command takes; flag names follow diffusers' examples.
+
+    A step is one update of the weights. It sees `train_batch_size` x `gradient_accumulation_steps` x processes items,
+    the effective batch.
 
     Args:
         data: dataset folder (docs/contracts.md).
@@ -22,9 +41,13 @@ class TrainingArguments:
         seed: seed of everything random.
         num_train_epochs: passes over the training items; ignored when `max_train_steps` is given.
         max_train_steps: number of optimisation steps.
-        train_batch_size: items per step and process.
+        train_batch_size: items per forward pass of one process. Batch norm sees these together.
+        gradient_accumulation_steps: forward passes per step and process, whose gradients are averaged.
         optimizer: adam (no decoupled decay) or adamw.
         learning_rate: initial rate.
+        scale_lr_from: effective batch for which the rate and its schedule were chosen. At k times that batch, the rate
+            is multiplied by the square root of k (Malladi et al., NeurIPS 2022, for Adam), and warm-up and decay come
+            after 1/k of the steps, so after as many items. None scales nothing.
         adam_beta1: first-moment decay.
         adam_beta2: second-moment decay.
         adam_epsilon: added to the denominator.
@@ -35,24 +58,35 @@ class TrainingArguments:
         lr_warmup_steps: linear warm-up from 0.
         max_grad_norm: gradients are clipped to this norm; 0 turns clipping off.
         loss_weights: weight of each loss term by name.
-        checkpointing_steps: steps between checkpoints.
+        use_ema: keep an exponential moving average of the weights; validation and the export use it.
+        ema_decay: its decay, reached gradually: min(ema_decay, (1 + step) / (10 + step)).
+        sync_batch_norm: batch statistics over all processes instead of each by itself; on GPUs only.
+        checkpointing_steps: steps between checkpoints; the last step makes one, too.
         checkpoints_total_limit: newest checkpoints kept; None keeps all.
         resume_from_checkpoint: `latest` or the path of a checkpoint of the same run.
+        accept_changes: resume although settings or data that decide the result have changed; the log names them.
         validation_steps: steps between validations.
         logging_steps: steps between rows of log.jsonl.
+        report_to: tracker besides log.jsonl, by accelerate's name: tensorboard (extra `tensorboard`), wandb, all, ...
         mixed_precision: no, fp16 or bf16; None takes what `accelerate launch` or its config file says.
+        torch_compile: compile the forward and backward pass; the first step takes minutes.
+        channels_last: keep convolution weights in channels-last layout, which tensor cores read without a copy.
         dataloader_num_workers: processes that load data, per training process.
+        skip_bad: leave out files that turn out unreadable while training, and list them in skipped.csv, instead of
+            stopping. Another item of the same epoch takes the place.
         cpu: train on the CPU even where an accelerator is present.
     """
 
-    data: str
-    output_dir: str
+    data: str = free()
+    output_dir: str = free()
     seed: int = 0
-    num_train_epochs: int = 1
-    max_train_steps: int | None = None
+    num_train_epochs: int = free(default=1)
+    max_train_steps: int | None = free(default=None)
     train_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-3
+    scale_lr_from: int | None = None
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
@@ -63,14 +97,41 @@ class TrainingArguments:
     lr_warmup_steps: int = 0
     max_grad_norm: float = 0.0
     loss_weights: dict[str, float] = field(default_factory=dict)
-    checkpointing_steps: int = 500
-    checkpoints_total_limit: int | None = None
-    resume_from_checkpoint: str | None = None
-    validation_steps: int = 500
-    logging_steps: int = 10
+    use_ema: bool = False
+    ema_decay: float = 0.9999
+    sync_batch_norm: bool = False
+    checkpointing_steps: int = free(default=500)
+    checkpoints_total_limit: int | None = free(default=None)
+    resume_from_checkpoint: str | None = free(default=None)
+    accept_changes: bool = free(default=False)
+    validation_steps: int = free(default=500)
+    logging_steps: int = free(default=10)
+    report_to: str | None = free(default=None)
     mixed_precision: Literal["no", "fp16", "bf16"] | None = None
-    dataloader_num_workers: int = 0
+    torch_compile: bool = False
+    channels_last: bool = False
+    dataloader_num_workers: int = free(default=0)
+    skip_bad: bool = False
     cpu: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse counts below 1.
+
+        Raises:
+            RecipeError: one of them.
+        """
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"{name} >= 1", str(value), "leave it out or raise it")
+
+    def effective_batch(self, processes: int) -> int:
+        """Items that one step sees, in all processes together."""
+        return self.train_batch_size * self.gradient_accumulation_steps * processes
+
+    def deciding(self) -> dict[str, Any]:
+        """The fields that decide the result, by name: all but those made by `free`."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if not item.metadata.get("free")}
 
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
@@ -111,7 +172,7 @@ def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], ar
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; --resume_from_checkpoint latest goes on", file=sys.stderr)
+        print(f"{parser.prog}: interrupted; {what_is_safe(Path(parsed.output_dir))}", file=sys.stderr)
         return 130
     return 0
 

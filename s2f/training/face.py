@@ -24,6 +24,7 @@ from s2f.features import FACE_ENCODERS
 from s2f.files import whole_folder
 from s2f.images import grid, load_batch
 from s2f.training.arguments import TrainingArguments, build_network
+from s2f.training.checkpointing import run_sources
 from s2f.training.loop import start, train
 
 THUMBNAIL_PX = 16
@@ -150,7 +151,7 @@ class FaceTask:
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: FaceArguments) -> None:
-        self.split_hash = data.split_hash
+        self.sources = run_sources(data)
         rows = data.faces("train")
         options = arguments.network | {"num_identities": len({row["identity"] for row in rows})}
         encoder = build_network(FACE_ENCODERS[arguments.encoder], options)

@@ -23,6 +23,7 @@ from s2f.errors import DatasetError
 from s2f.files import whole_folder
 from s2f.images import grid, load_batch
 from s2f.training.arguments import TrainingArguments, build_network
+from s2f.training.checkpointing import run_sources
 from s2f.training.loop import start, train
 
 REFERENCE_PX = 224  # losses and figures are in pixels of a picture of this side
@@ -249,7 +250,7 @@ class LandmarkTask:
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: LandmarkArguments) -> None:
-        self.split_hash = data.split_hash
+        self.sources = run_sources(data)
         network = build_network(LandmarkRegressor, arguments.network)
         self.dataset = LandmarkImages(data, "train", network, arguments.canonical_only)
         self.held_out = LandmarkImages(data, "val", network, arguments.canonical_only)

@@ -1,33 +1,46 @@
 """The training loop every task shares: Accelerate, checkpoints, log, validation.
 
-Data order is a pure function of the seed and the step (`StepSampler`), and so is the learning rate; a checkpoint holds
-model, optimiser, random states and step. A resumed run therefore repeats an uninterrupted one exactly.
-Loss statistics (batch norm included) are per process; gradients are averaged over processes.
+Data order is a pure function of the seed and the step (`s2f.training.sampler`), and so is the learning rate; a
+checkpoint holds model, optimiser, averages, random states and step. A resumed run therefore repeats an uninterrupted
+one exactly, in the middle of an epoch too.
+
+Statistics. Gradients are averaged over processes and accumulated batches; logged losses are means over both. Batch norm
+is per process and batch unless `sync_batch_norm`; running statistics are those of process 0. Device randomness
+(augmentation) differs between processes, so the loss of two processes equals that of one with the whole batch only
+without both.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, send_to_device, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, send_to_device, set_seed
+from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from s2f.errors import RecipeError
 from s2f.files import write_text
 from s2f.losses import weighted_total
+from s2f.training.allocator import keep_freed_memory
 from s2f.training.arguments import TrainingArguments
+from s2f.training.bad_items import SkippedList, SkippingItems, collate
+from s2f.training.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
+from s2f.training.finite import FiniteCheck
+from s2f.training.optimization import build_optimizer, learning_rate, scaled
+from s2f.training.sampler import StepSampler
+
+LOG = "log.jsonl"
 
 
 class Task(Protocol):
@@ -39,11 +52,14 @@ class Task(Protocol):
 
     @property
     def dataset(self) -> Dataset:
-        """Map-style, indexed by (epoch, item), so that an item's randomness depends on nothing else."""
+        """Map-style, indexed by (epoch, item), so that an item's randomness depends on nothing else.
+
+        An attribute `runs`, where there is one, says how many neighbouring items lie together: see `epoch_order`.
+        """
 
     @property
-    def split_hash(self) -> str:
-        """Hash of the people trained on, written to the log."""
+    def sources(self) -> dict[str, str]:
+        """Hashes of people, tables and frozen networks: see `s2f.training.checkpointing.run_sources`."""
 
     def to(self, device: torch.device) -> None:
         """Move what is not part of `module` (frozen networks, targets) to the device."""
@@ -55,71 +71,16 @@ class Task(Protocol):
         """Write the trained network in checkpoint layout."""
 
 
-class StepSampler(Sampler):
-    """Batches of (epoch, item) for this process, from step `start` to `stop`.
-
-    The global order is one seeded permutation per epoch, end to end; step k of process r takes the r-th slice of the
-    k-th global batch, so nothing but (seed, step) decides what is seen.
-    """
-
-    def __init__(
-        self, items: int, batch_size: int, seed: int, start: int, stop: int, rank: int, processes: int
-    ) -> None:
-        self.items, self.batch_size, self.seed = items, batch_size, seed
-        self.start, self.stop, self.rank, self.processes = start, stop, rank, processes
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, order = -1, torch.empty(0, dtype=torch.long)
-        for step in range(self.start, self.stop):
-            first = (step * self.processes + self.rank) * self.batch_size
-            batch = []
-            for position in range(first, first + self.batch_size):
-                if position // self.items != epoch:
-                    epoch = position // self.items
-                    generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-                    order = torch.randperm(self.items, generator=generator)
-                batch.append((epoch, int(order[position % self.items])))
-            yield batch
-
-
-def learning_rate(step: int, total: int, arguments: TrainingArguments) -> float:
-    """Rate of one step (0-based) by the recipe's schedule."""
-    rate = arguments.learning_rate
-    if step < arguments.lr_warmup_steps:
-        return rate * (step + 1) / (arguments.lr_warmup_steps + 1)
-    if arguments.lr_scheduler == "exponential":
-        return rate * arguments.lr_decay ** (step // arguments.lr_decay_steps)
-    if arguments.lr_scheduler == "cosine":
-        done = (step - arguments.lr_warmup_steps) / max(1, total - arguments.lr_warmup_steps)
-        return rate * 0.5 * (1 + math.cos(math.pi * done))
-    return rate
-
-
-def build_optimizer(module: nn.Module, arguments: TrainingArguments) -> torch.optim.Optimizer:
-    """Adam or AdamW over the parameters that require gradients."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    common: dict[str, Any] = {
-        "lr": arguments.learning_rate,
-        "betas": (arguments.adam_beta1, arguments.adam_beta2),
-        "eps": arguments.adam_epsilon,
-    }
-    if arguments.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, weight_decay=arguments.weight_decay, **common)
-    if arguments.weight_decay:
-        raise RecipeError("weight_decay 0 with adam", str(arguments.weight_decay), "use optimizer: adamw")
-    return torch.optim.Adam(parameters, **common)
-
-
 @dataclass
 class State:
     """Everything a run owns besides the task; `decides` is what a resumed run must share with the interrupted one."""
 
     accelerator: Accelerator
+    arguments: TrainingArguments
     module: nn.Module
     optimizer: torch.optim.Optimizer
+    average: EMAModel | None
+    check: FiniteCheck
     folder: Path
     total_steps: int
     decides: dict[str, Any]
@@ -135,31 +96,23 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
         accelerator: made by `start`.
 
     Raises:
-        RecipeError: nothing to resume from, or a checkpoint beyond the last step.
+        RecipeError: nothing to resume from, a checkpoint beyond the last step or of other settings, a loss that is not
+            finite.
+        BadFile: a recording that cannot be read, without `skip_bad`.
+        OutputError: the disk is full.
     """
+    arguments = scaled(arguments, accelerator.num_processes)
     state = _build_state(task, arguments, accelerator)
+    changes: list[str] = []
     if arguments.resume_from_checkpoint:
-        _resume(state, arguments.resume_from_checkpoint)
-    _start_log(state, arguments)
-    sampler = StepSampler(
-        len(task.dataset),  # type: ignore[arg-type]
-        arguments.train_batch_size,
-        arguments.seed,
-        state.step,
-        state.total_steps,
-        accelerator.process_index,
-        accelerator.num_processes,
-    )
-    loader = DataLoader(
-        task.dataset,
-        batch_sampler=sampler,
-        num_workers=arguments.dataloader_num_workers,
-        generator=torch.Generator(),  # keeps the default generator out of the loader: see the module's first lines
-    )
+        changes = _resume(state, arguments.resume_from_checkpoint)
+    _start_log(state, changes)
+    skipped = SkippedList(state.folder)
     progress = tqdm(total=state.total_steps, initial=state.step, disable=None if accelerator.is_main_process else True)
     started = time.perf_counter()
-    for batch in loader:
-        terms = _train_step(state, send_to_device(batch, accelerator.device), arguments)
+    batches = iter(_loader(state, task.dataset))
+    while state.step < state.total_steps:
+        terms = _train_step(state, batches, skipped)
         state.step += 1
         progress.update()
         last = state.step == state.total_steps
@@ -169,25 +122,29 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
             _log(state, {"event": "train"} | row)
         if state.step % arguments.validation_steps == 0 or last:
             _validate(state, task)
-        if state.step % arguments.checkpointing_steps == 0:
-            _save(state, arguments.checkpoints_total_limit)
+        if state.step % arguments.checkpointing_steps == 0 or last:
+            state.check.require(accelerator)
+            limit = arguments.checkpoints_total_limit
+            save_checkpoint(accelerator, state.folder, state.step, state.decides, limit)
     progress.close()
-    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        task.export(state.folder)
+        with _averaged(state), writing(state.folder):
+            task.export(state.folder)
         _log(state, {"event": "done", "exported": True})
+    accelerator.end_training()
 
 
 def start(arguments: TrainingArguments) -> Accelerator:
-    """Make the output folder, the accelerator, and seed everything (each process differently).
+    """Make the output folder, the accelerator and its tracker, and seed everything (each process differently).
 
     Raises:
-        RecipeError: a folder that cannot be made, or one with checkpoints that the run would not resume from.
+        RecipeError: a folder that cannot be made, one with checkpoints that the run would not resume from, a tracker
+            that is not installed, or batch statistics over processes on the CPU.
     """
     folder = Path(arguments.output_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not arguments.resume_from_checkpoint and (found := _checkpoints(folder)):
+        if not arguments.resume_from_checkpoint and (found := complete_checkpoints(folder)):
             fix = "add --resume_from_checkpoint latest or choose another folder"
             raise RecipeError("an output_dir without checkpoints", f"{found[-1]}", fix)
     except OSError as error:
@@ -195,120 +152,183 @@ def start(arguments: TrainingArguments) -> Accelerator:
             "an output_dir that can be made", f"{arguments.output_dir} ({error.strerror})", "choose another folder"
         ) from error
     unused = DistributedDataParallelKwargs(find_unused_parameters=0 in arguments.loss_weights.values())
-    accelerator = Accelerator(mixed_precision=arguments.mixed_precision, cpu=arguments.cpu, kwargs_handlers=[unused])
+    try:
+        accelerator = Accelerator(
+            mixed_precision=arguments.mixed_precision,
+            cpu=arguments.cpu,
+            gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+            log_with=arguments.report_to,
+            project_config=ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / "logs")),
+            kwargs_handlers=[unused],
+        )
+    except (ValueError, ImportError) as error:
+        fix = "pip install 's2f[tensorboard]' for tensorboard; fp16 needs a GPU, bf16 does not"
+        raise RecipeError("a precision and a tracker that are available here", str(error), fix) from error
+    if arguments.report_to and not accelerator.log_with:
+        fix = "pip install 's2f[tensorboard]' or leave out --report_to"
+        raise RecipeError("a tracker that is installed", arguments.report_to, fix)
+    if arguments.sync_batch_norm and accelerator.device.type == "cpu":
+        fix = "leave it out: torch.nn.SyncBatchNorm needs a GPU"
+        raise RecipeError("sync_batch_norm on GPUs", "the CPU", fix)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     set_seed(arguments.seed, device_specific=True)
     return accelerator
 
 
 def _build_state(task: Task, arguments: TrainingArguments, accelerator: Accelerator) -> State:
     task.to(accelerator.device)
-    optimizer = build_optimizer(task.module, arguments)
-    module, optimizer = accelerator.prepare(task.module, optimizer)
-    per_step = arguments.train_batch_size * accelerator.num_processes
+    network = task.module
+    if arguments.sync_batch_norm:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    if arguments.channels_last:
+        network.to(memory_format=torch.channels_last)
+    if arguments.torch_compile:
+        network.compile()
+    module, optimizer = accelerator.prepare(network, build_optimizer(network, arguments))
+    average = None
+    if arguments.use_ema:
+        average = EMAModel(list(network.parameters()), decay=arguments.ema_decay, foreach=True)
+        accelerator.register_for_checkpointing(average)
+    per_step = arguments.effective_batch(accelerator.num_processes)
     epochs = math.ceil(arguments.num_train_epochs * len(task.dataset) / per_step)  # type: ignore[arg-type]
     total = epochs if arguments.max_train_steps is None else arguments.max_train_steps
-    decides = {
-        "seed": arguments.seed,
-        "train_batch_size": arguments.train_batch_size,
+    decides = arguments.deciding() | {
         "processes": accelerator.num_processes,
         "mixed_precision": str(accelerator.mixed_precision),
-        "split_hash": task.split_hash,
+        **({"total_steps": total} if arguments.lr_scheduler == "cosine" else {}),
+        **task.sources,
     }
-    return State(accelerator, module, optimizer, Path(arguments.output_dir), total, decides)
+    if accelerator.log_with:
+        accelerator.init_trackers("s2f", config={name: str(value) for name, value in asdict(arguments).items()})
+    return State(
+        accelerator,
+        arguments,
+        module,
+        optimizer,
+        average,
+        FiniteCheck(accelerator.device),
+        Path(arguments.output_dir),
+        total,
+        json.loads(json.dumps(decides)),
+    )
 
 
-def _train_step(state: State, batch: Any, arguments: TrainingArguments) -> dict[str, Tensor]:
+def _loader(state: State, dataset: Dataset) -> DataLoader:
+    arguments, accelerator = state.arguments, state.accelerator
+    sampler = StepSampler(
+        len(dataset),  # type: ignore[arg-type]
+        arguments.train_batch_size,
+        arguments.seed,
+        state.step,
+        state.total_steps,
+        accelerator.process_index,
+        accelerator.num_processes,
+        arguments.gradient_accumulation_steps,
+        getattr(dataset, "runs", None),
+    )
+    return DataLoader(
+        SkippingItems(dataset, arguments.seed) if arguments.skip_bad else dataset,
+        batch_sampler=sampler,
+        num_workers=arguments.dataloader_num_workers,
+        collate_fn=collate if arguments.skip_bad else None,
+        pin_memory=accelerator.device.type == "cuda",
+        generator=torch.Generator(),  # keeps the default generator out of the loader: see the module's first lines
+    )
+
+
+def _train_step(state: State, batches: Iterator[Any], skipped: SkippedList) -> dict[str, Tensor]:
+    """One update; returns this process's terms, means over the accumulated batches."""
+    arguments, accelerator = state.arguments, state.accelerator
     state.module.train()
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(state.step, state.total_steps, arguments)
-    terms: dict[str, Tensor] = state.module(batch)
-    loss = weighted_total(terms, arguments.loss_weights)
-    if not torch.isfinite(loss):
-        shown = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
-        raise RecipeError("a finite loss", f"{shown} at step {state.step}", "lower the learning rate or check the data")
-    state.accelerator.backward(loss)
-    if arguments.max_grad_norm:
-        state.accelerator.clip_grad_norm_(state.module.parameters(), arguments.max_grad_norm)
-    state.optimizer.step()
-    state.optimizer.zero_grad()
-    return {"loss": loss.detach()} | {name: value.detach() for name, value in terms.items()}
+    sums: dict[str, Tensor] = {}
+    for _ in range(arguments.gradient_accumulation_steps):
+        batch = next(batches)
+        if arguments.skip_bad:
+            batch, reasons = batch
+            skipped.add(reasons)
+        with accelerator.accumulate(state.module):
+            terms: dict[str, Tensor] = state.module(send_to_device(batch, accelerator.device, non_blocking=True))
+            loss = weighted_total(terms, arguments.loss_weights)
+            accelerator.backward(loss)
+            if arguments.max_grad_norm and accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(state.module.parameters(), arguments.max_grad_norm)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+        for name, value in ({"loss": loss} | terms).items():
+            sums[name] = sums.get(name, 0) + value.detach() / arguments.gradient_accumulation_steps
+    state.check.note(state.step, sums)
+    if state.average is not None:
+        state.average.step(state.module.parameters())
+    return sums
 
 
 def _gather(state: State, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """Means over all processes, and the rate."""
+    state.check.require(state.accelerator)
     means = state.accelerator.reduce({name: value.clone() for name, value in terms.items()}, reduction="mean")
     return {"lr": state.optimizer.param_groups[0]["lr"]} | {name: value.item() for name, value in means.items()}
 
 
+@contextmanager
+def _averaged(state: State) -> Iterator[None]:
+    """Inside, the weights are their moving average, if there is one."""
+    if state.average is None:
+        yield
+        return
+    parameters = list(state.module.parameters())
+    state.average.store(parameters)
+    state.average.copy_to(parameters)
+    yield
+    state.average.restore(parameters)
+
+
 def _validate(state: State, task: Task) -> None:
+    state.check.require(state.accelerator)
     if state.accelerator.is_main_process:
         folder = state.folder / "validation" / f"step_{state.step:06d}"
-        folder.mkdir(parents=True, exist_ok=True)
         task.module.eval()
         device = state.accelerator.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
+        random_kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
+        with writing(state.folder), random_kept, torch.inference_mode(), _averaged(state):
+            folder.mkdir(parents=True, exist_ok=True)
             figures = task.validate(folder)
         _log(state, {"event": "validation"} | figures)
     state.accelerator.wait_for_everyone()
 
 
-def _start_log(state: State, arguments: TrainingArguments) -> None:
+def _start_log(state: State, changes: list[str]) -> None:
     """Drop rows beyond the resumed step, so that no step is logged twice, and write the run's header."""
     if not state.accelerator.is_main_process:
         return
-    path, kept = state.folder / "log.jsonl", []
+    path, kept = state.folder / LOG, []
     if path.exists() and state.step:
         kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= state.step]
-    write_text(path, "".join(line + "\n" for line in kept))
-    _log(state, {"event": "start"} | state.decides | {"arguments": asdict(arguments)})
+    with writing(state.folder):
+        write_text(path, "".join(line + "\n" for line in kept))
+    batch = state.arguments.effective_batch(state.accelerator.num_processes)
+    header = {"event": "start", "effective_batch": batch, "changes": changes}
+    _log(state, header | state.decides | {"arguments": asdict(state.arguments)})
 
 
 def _log(state: State, row: Mapping[str, Any]) -> None:
-    if state.accelerator.is_main_process:
-        with (state.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.step} | dict(row)) + "\n")
+    if not state.accelerator.is_main_process:
+        return
+    with writing(state.folder), (state.folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": state.step} | dict(row)) + "\n")
+    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+    state.accelerator.log(numbers, step=state.step)
 
 
-def _save(state: State, limit: int | None) -> None:
-    """Write `checkpoint-<step>` under a temporary name, then rename it; drop the oldest ones beyond `limit`."""
-    final = state.folder / f"checkpoint-{state.step}"
-    partial = state.folder / f"checkpoint-{state.step}.partial"
-    state.accelerator.wait_for_everyone()
-    state.accelerator.save_state(str(partial))
-    state.accelerator.wait_for_everyone()
-    if state.accelerator.is_main_process:
-        (partial / "step.json").write_text(json.dumps({"step": state.step} | state.decides))
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
-        for old in _checkpoints(state.folder)[: -limit if limit else 0]:
-            shutil.rmtree(old)
-    state.accelerator.wait_for_everyone()
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
-
-
-def _resume(state: State, wanted: str) -> None:
-    folder = Path(wanted)
-    if wanted == "latest":
-        if not (found := _checkpoints(state.folder)):
-            raise RecipeError(f"a checkpoint in {state.folder}", "none", "leave out --resume_from_checkpoint")
-        folder = found[-1]
-    if not (folder / "step.json").is_file():
-        raise RecipeError("a checkpoint folder", f"{folder}", "give the path of a checkpoint-<step> folder")
-    stored = json.loads((folder / "step.json").read_text())
-    step = stored.pop("step")
-    changed = [
-        f"{name} {stored.get(name)} then, {now} now" for name, now in state.decides.items() if stored.get(name) != now
-    ]
-    if changed:
-        fix = "repeat the settings, or start anew in another folder"
-        raise RecipeError(f"the settings of {folder}", "; ".join(changed), fix)
+def _resume(state: State, wanted: str) -> list[str]:
+    """Restore a checkpoint; returns the settings that have changed since, if that is accepted."""
+    accept = state.arguments.accept_changes
+    step, changes = load_checkpoint(state.accelerator, state.folder, wanted, state.decides, accept)
     if step > state.total_steps:
-        raise RecipeError(
-            f"a checkpoint of at most {state.total_steps} steps", f"{step} in {folder}", "raise max_train_steps"
-        )
-    state.accelerator.load_state(str(folder))
+        raise RecipeError(f"a checkpoint of at most {state.total_steps} steps", str(step), "raise max_train_steps")
+    if state.average is not None:
+        state.average.to(state.accelerator.device)
     state.step = step
+    return changes

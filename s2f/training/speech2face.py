@@ -13,30 +13,29 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
-from s2f.audio import load
 from s2f.augment import STRENGTHS, augment_voice
 from s2f.checkpoints import load_network
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import RecipeError
 from s2f.features import face_features, load_face_encoder
 from s2f.files import whole_folder
-from s2f.images import grid, load_image, resize
-from s2f.losses import speech2face_terms
-from s2f.training.arguments import TrainingArguments, build_network
+from s2f.losses import pixel_l1, speech2face_terms
+from s2f.shards import require_encoder
+from s2f.training.arguments import TrainingArguments, build_network, free
+from s2f.training.checkpointing import run_sources
 from s2f.training.loop import start, train
 from s2f.training.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
 from s2f.training.voice_clips import VoiceClips, balance_groups, trimmed
+from s2f.training.voice_pairs import FaceSide, PictureFaces, ShardFaces, TableFaces
 from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
-from s2f.training.voice_targets import Targets, neighbour_targets, pair_targets, recording_of
+from s2f.training.voice_targets import neighbour_targets, pair_targets, recording_of
+from s2f.training.voice_validation import HeldOut, spread
 
-SHOWN = 8
-VALIDATED = 64
-VALIDATED_SECONDS = 6.0
+AVERAGED = 4096
 
 
 @dataclass(kw_only=True)
@@ -53,38 +52,46 @@ class Speech2FaceArguments(TrainingArguments):
         augment: light varies noise, level and bandwidth a little; strong also room, equaliser and telephone, and more.
         target: feature of one face (of the same video where that is known); the mean over the faces of everybody with
             this recording; or the mean over the people of `neighbours`.
+        face_features: compute the features of all faces before training starts, or each in the step that needs it.
+            Shards (`s2f shards`) hold theirs, and neither happens.
         neighbours: how many people who sound most alike, the person included, make a target of `voice_neighbours`;
             needs truth.csv of `s2f simulate`.
         side_tasks: weights of linear side tasks on the voice encoder's hidden units: f0, tract, gender and age_class
             from truth.csv, and embedding, that of a published speaker encoder, which resemblyzer must hold.
-        balance: columns of people.csv or truth.csv; training clips are drawn equally often from each of their groups.
+        balance: columns of people.csv or truth.csv; training clips are drawn equally often from each of their groups,
+            from each person with [identity].
         temperature: of the distillation term.
         mean_bias: start the last layer's bias at the mean target, so that training starts from the mean face.
         cached_clips: decoded recordings kept in memory by each loading process.
     """
 
-    face_encoder: str
-    decoder: str
+    face_encoder: str = free()
+    decoder: str = free()
     network: dict[str, Any] = field(default_factory=dict)
     seconds: float = 6.0
     crop: Literal["start", "random"] = "start"
     trim_db: float | None = None
     augment: Literal["none", "light", "strong"] = "none"
     target: Literal["face", "recording_mean", "voice_neighbours"] = "face"
+    face_features: Literal["precomputed", "on_the_fly"] = "precomputed"
     neighbours: int = 12
     side_tasks: dict[str, float] = field(default_factory=dict)
     balance: list[str] = field(default_factory=list)
     temperature: float = 2.0
     mean_bias: bool = False
-    cached_clips: int = 0
+    cached_clips: int = free(default=0)
 
     def __post_init__(self) -> None:
         """Check names and add the side tasks' weights to `loss_weights`."""
+        super().__post_init__()
         self.loss_weights = self.loss_weights | side_weights(self.side_tasks)
         if self.augment not in ("none", *STRENGTHS):
             raise RecipeError(f"augment none, {' or '.join(STRENGTHS)}", repr(self.augment), "choose one")
         if self.neighbours < 1:
             raise RecipeError("neighbours >= 1", str(self.neighbours), "the person itself is the first")
+        if self.face_features == "on_the_fly" and (self.target != "face" or self.mean_bias):
+            got = f"target {self.target}, mean_bias {self.mean_bias}"
+            raise RecipeError("target face without mean_bias for features on the fly", got, "or precompute them")
 
 
 class Speech2FaceModule(nn.Module):
@@ -110,81 +117,113 @@ class Speech2FaceModule(nn.Module):
         if self.arguments.augment != "none":
             waveform = augment_voice(waveform, self.voice_encoder.sample_rate_hz, STRENGTHS[self.arguments.augment])
         hidden = self.voice_encoder.hidden(self.voice_encoder.front_end(waveform))
-        terms = self.terms(self.voice_encoder.fc2(hidden), self.targets[batch["target"]])
+        terms = self.terms(self.voice_encoder.fc2(hidden), self.face_feature(batch))
         return terms | self.side_heads(hidden, batch["side"])
 
+    def face_feature(self, batch: dict[str, Any]) -> Tensor:
+        """(B, D) feature to regress, from whatever the items carry: see `s2f.training.voice_pairs`."""
+        if "target" in batch:
+            return self.targets[batch["target"]]
+        if "feature" in batch:
+            return batch["feature"]
+        with torch.no_grad():
+            return self.frozen[0].features(batch["face"].float() / 255).float()
+
     def terms(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Eq. 1's unweighted terms for (B, D) features, in float32 whatever the autocast state."""
+        """Eq. 1's unweighted terms for (B, D) features, and `pixel` where it is weighted; in float32 throughout."""
         face_encoder, decoder = self.frozen
         with torch.autocast(predicted.device.type, enabled=False):
-            return speech2face_terms(
-                predicted.float(), target, decoder.first_layer, face_encoder.logits, self.arguments.temperature
-            )
+            predicted = predicted.float()
+            temperature = self.arguments.temperature
+            terms = speech2face_terms(predicted, target, decoder.first_layer, face_encoder.logits, temperature)
+            if self.arguments.loss_weights.get("pixel"):
+                with torch.no_grad():
+                    image = decoder(target).image
+                terms["pixel"] = pixel_l1(decoder(predicted).image, image)
+        return terms
 
 
 class Speech2FaceTask:
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: Speech2FaceArguments, device: torch.device) -> None:
-        self.split_hash = data.split_hash
-        self.data = data
+        self.sources = run_sources(data, face_encoder=arguments.face_encoder, decoder=arguments.decoder)
+        self.data, self.arguments, self.device = data, arguments, device
         self.face_encoder = load_face_encoder(arguments.face_encoder).to(device).requires_grad_(False)
         self.decoder = load_network(NormalizedFaceDecoder, arguments.decoder).to(device).requires_grad_(False)
-        if self.face_encoder.embedding_dim != self.decoder.embedding_dim:
-            raise RecipeError(
-                f"a decoder for features of size {self.face_encoder.embedding_dim}",
-                str(self.decoder.embedding_dim),
-                "use the decoder that was trained with this face encoder",
-            )
-        options = arguments.network | {"feature_size": self.face_encoder.embedding_dim}
-        voice_encoder = build_network(Speech2FaceVoiceEncoder, options)
-        if arguments.seconds < voice_encoder.min_seconds:
-            raise RecipeError(
-                f"seconds >= {voice_encoder.min_seconds:.3f}", str(arguments.seconds), "use longer training clips"
-            )
+        voice_encoder = self._voice_encoder()
         self.module = Speech2FaceModule(voice_encoder, self.face_encoder, self.decoder, arguments)
-        self.voices, self.held_out = data.voices("train"), data.voices("val")
-        self.held_out_faces = {row["identity"]: row for row in reversed(data.faces("val"))}
+        self.voices = data.voices("train")
         self.side_targets = SideTargets(data, list(arguments.side_tasks), self.voices)
-        targets = self._read_targets(arguments, device)
-        self.module.targets = targets.features
+        faces, self.held_out = self._pairs()
         side = self.side_targets.of(self.voices)
         if "embedding" in arguments.side_tasks:
-            side["embedding"] = self._embeddings(arguments)
+            side["embedding"] = self._embeddings()
         groups = balance_groups(data, self.voices, arguments.balance)
         rate = voice_encoder.sample_rate_hz
-        self.dataset = VoiceClips(data, self.voices, targets.candidates, arguments, rate, side, groups)
-        if arguments.mean_bias:
+        self.dataset = VoiceClips(data, self.voices, faces, arguments, rate, side, groups)
+
+    def _voice_encoder(self) -> Speech2FaceVoiceEncoder:
+        size, seconds = self.face_encoder.embedding_dim, self.arguments.seconds
+        if size != self.decoder.embedding_dim:
+            fix = "use the decoder that was trained with this face encoder"
+            raise RecipeError(f"a decoder for features of size {size}", str(self.decoder.embedding_dim), fix)
+        encoder = build_network(Speech2FaceVoiceEncoder, self.arguments.network | {"feature_size": size})
+        if seconds < encoder.min_seconds:
+            raise RecipeError(f"seconds >= {encoder.min_seconds:.3f}", str(seconds), "use longer training clips")
+        return encoder
+
+    def _pairs(self) -> tuple[FaceSide, HeldOut]:
+        """Face side of the training pairs, and held-out people; sets the bias where the recipe asks for it."""
+        arguments, data = self.arguments, self.data
+        if data.sharded:
+            return self._shard_pairs()
+        faces = data.faces("train")
+        held_out = HeldOut.of_folder(data, self._features)
+        if arguments.face_features == "on_the_fly":
+            candidates = pair_targets(self.voices, faces, torch.zeros(len(faces), 0), "face").candidates
+            return PictureFaces([data.path(row) for row in faces], candidates, self.face_encoder.prepare), held_out
+        known = self._features(faces)
+        if arguments.target == "voice_neighbours":
+            targets = neighbour_targets(data, self.voices, faces, known, arguments.neighbours)
+            held_out.towards_neighbours(data, faces, known, arguments.neighbours)
+        else:
+            targets = pair_targets(self.voices, faces, known, arguments.target)
+        self.module.targets = targets.features
+        self._start_from(targets.features)
+        return TableFaces(targets.candidates), held_out
+
+    def _shard_pairs(self) -> tuple[FaceSide, HeldOut]:
+        if (self.arguments.target, self.arguments.face_features) != ("face", "precomputed"):
+            got = f"target {self.arguments.target}, face_features {self.arguments.face_features}"
+            raise RecipeError(
+                "target face and precomputed face_features with shards", got, "train on the folder itself"
+            )
+        require_encoder(self.data, self.face_encoder)
+        faces = ShardFaces(self.data.root, self.voices, self.face_encoder.embedding_dim)
+        if self.arguments.mean_bias:
+            self._start_from(faces.features(spread(self.voices, AVERAGED)))
+        return faces, HeldOut.of_shards(self.data, faces)
+
+    def _features(self, rows: list[Row]) -> Tensor:
+        return face_features(self.face_encoder, [self.data.path(row) for row in rows], self.device)
+
+    def _start_from(self, targets: Tensor) -> None:
+        if self.arguments.mean_bias:
             with torch.no_grad():
-                voice_encoder.fc2.bias.copy_(targets.features.mean(0))
+                self.module.voice_encoder.fc2.bias.copy_(targets.mean(0))
 
-    def _read_targets(self, arguments: Speech2FaceArguments, device: torch.device) -> Targets:
-        """Targets of the training voices, which are returned, and what held-out voices are compared with."""
-
-        def features(rows: list[Row]) -> Tensor:
-            return face_features(self.face_encoder, [self.data.path(row) for row in rows], device)
-
-        faces, held_out_faces = self.data.faces("train"), self.data.faces("val")
-        known, held_out = features(faces), features(held_out_faces)
-        own = pair_targets(self.held_out, held_out_faces, held_out, "recording_mean")
-        self.held_out_own = own.features[[rows[0] for rows in own.candidates]]
-        if arguments.target != "voice_neighbours":
-            self.held_out_targets = self.held_out_own
-            return pair_targets(self.voices, faces, known, arguments.target)
-        similar = neighbour_targets(self.data, self.held_out, faces, known, arguments.neighbours)
-        self.held_out_targets = similar.features[[rows[0] for rows in similar.candidates]]
-        return neighbour_targets(self.data, self.voices, faces, known, arguments.neighbours)
-
-    def _embeddings(self, arguments: Speech2FaceArguments) -> Tensor:
+    def _embeddings(self) -> Tensor:
         """Speaker embedding of every training voice; a recording that several people share is embedded once."""
-        recordings = list(dict.fromkeys(recording_of(row) for row in self.voices))
+        rows = {recording_of(row): row for row in self.voices}
+        trim_db = self.arguments.trim_db
         embeddings = cached_embeddings(
-            [self.data.root / path for path, _, _ in recordings],
-            [repr((recording, arguments.trim_db)) for recording in recordings],
-            lambda number: trimmed(self.data, recordings[number], SAMPLE_RATE_HZ, arguments.trim_db),
-            Path(arguments.output_dir).parent,
+            [self.data.path(row) for row in rows.values()],
+            [repr((recording, trim_db)) for recording in rows],
+            lambda number: trimmed(self.data, list(rows.values())[number], SAMPLE_RATE_HZ, trim_db),
+            Path(self.arguments.output_dir).parent,
         )
-        position = {recording: number for number, recording in enumerate(recordings)}
+        position = {recording: number for number, recording in enumerate(rows)}
         return torch.from_numpy(embeddings[[position[recording_of(row)] for row in self.voices]])
 
     def to(self, device: torch.device) -> None:
@@ -197,42 +236,17 @@ class Speech2FaceTask:
     def validate(self, folder: Path) -> dict[str, float]:
         """Terms, cosines and pictures (true, decoded from the target, from the voice) of held-out people.
 
-        `val_cosine` is to the target. With `voice_neighbours` that is the mean over training people who sound like
-        the held-out one, and three figures frame it: `val_cosine_mean`, what the mean training target would get;
-        `val_cosine_own`, the cosine to the person's own mean face; `val_cosine_own_target`, what a voice encoder that
-        hit every target would get there.
+        With `voice_neighbours` the targets are mean faces of training people: `HeldOut.cosines` says what is compared.
         """
-        chosen = list(range(0, len(self.held_out), max(1, len(self.held_out) // VALIDATED)))[:VALIDATED]
-        rows = [self.held_out[index] for index in chosen]
-        hidden = torch.cat([self._hidden(row) for row in rows])
-        voice = self.module.voice_encoder.fc2(hidden)
-        target, own = self.held_out_targets[chosen].to(self.device), self.held_out_own[chosen].to(self.device)
-        side = {name: values.to(self.device) for name, values in self.side_targets.of(rows).items()}
-        terms = self.module.terms(voice, target) | self.module.side_heads(hidden, side)
-        compared = {"": (voice, target)}
-        if self.module.arguments.target == "voice_neighbours":
-            mean = self.module.targets.mean(0, keepdim=True)
-            compared |= {"_mean": (mean, target), "_own": (voice, own), "_own_target": (target, own)}
-        figures = {f"val_{name}": value.item() for name, value in terms.items()}
-        for name, pair in compared.items():
-            figures[f"val_cosine{name}"] = F.cosine_similarity(*pair).mean().item()
-        self._draw(folder, rows, target, voice)
-        return figures
-
-    def _hidden(self, row: Row) -> Tensor:
-        encoder, rate = self.module.voice_encoder, self.module.voice_encoder.sample_rate_hz
-        clip = load((self.data.voice(row, rate), rate), rate, VALIDATED_SECONDS)
-        return encoder.hidden(encoder.front_end(torch.from_numpy(clip.waveform)[None].to(self.device)))
-
-    def _draw(self, folder: Path, rows: list[Row], face: Tensor, voice: Tensor) -> None:
-        step = max(1, len(rows) // SHOWN)
-        shown = slice(0, step * SHOWN, step)
-        size = self.decoder.image_size_px
-        faces = [self.data.path(self.held_out_faces[row["identity"]]) for row in rows[shown]]
-        true = [resize(load_image(path)[None], size)[0] for path in faces]
-        from_face, from_voice = self.decoder(face[shown]).image.cpu(), self.decoder(voice[shown]).image.cpu()
-        pictures = [list(images) for images in zip(true, from_face, from_voice, strict=True)]
-        grid(pictures).save(folder / "true_f2f_s2f.png")
+        module, held_out = self.module, self.held_out
+        hidden = held_out.hidden(self.data, module.voice_encoder, self.device)
+        voice, target = module.voice_encoder.fc2(hidden), held_out.targets.to(self.device)
+        side = {name: values.to(self.device) for name, values in self.side_targets.of(held_out.rows).items()}
+        terms = module.terms(voice, target) | module.side_heads(hidden, side)
+        own_is_target = self.arguments.target != "voice_neighbours"
+        held_out.draw(folder, self.decoder, target, voice)
+        cosines = held_out.cosines(voice, None if own_is_target else module.targets.mean(0))
+        return {f"val_{name}": value.item() for name, value in terms.items()} | cosines
 
     def export(self, folder: Path) -> None:
         """Write the whole pipeline to `folder`/pipeline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from s2f.datasets import DatasetFolder, Row
+from s2f.errors import AudioError, BadFile, DatasetError
+from s2f.training.voice_pairs import FaceSide
 from s2f.training.voice_targets import Recording, recording_of
 
 if TYPE_CHECKING:
@@ -39,9 +42,9 @@ def balance_groups(data: DatasetFolder, voices: list[Row], columns: list[str]) -
     return [groups[values] for values in sorted(groups)] if columns else []
 
 
-def trimmed(data: DatasetFolder, recording: Recording, sample_rate_hz: int, trim_db: float | None) -> np.ndarray:
+def trimmed(data: DatasetFolder, row: Row, sample_rate_hz: int, trim_db: float | None) -> np.ndarray:
     """Waveform (S,) of a recording without its quiet beginning and end."""
-    waveform = data.voice(dict(zip(("path", "start_s", "duration_s"), recording, strict=True)), sample_rate_hz)
+    waveform = data.voice(row, sample_rate_hz)
     if trim_db is None:
         return waveform
     from librosa.effects import trim
@@ -50,28 +53,43 @@ def trimmed(data: DatasetFolder, recording: Recording, sample_rate_hz: int, trim
 
 
 class VoiceClips(Dataset):
-    """Training clips: one item per row of voices.csv, or as many items drawn equally from `groups` of rows."""
+    """Training clips: one item per row of voices.csv, or as many items drawn equally from `groups` of rows.
+
+    Attributes:
+        runs: for shards, how many neighbouring rows lie in one file; None for a folder of files.
+    """
 
     def __init__(
         self,
         data: DatasetFolder,
         rows: list[Row],
-        candidates: list[list[int]],
+        faces: FaceSide,
         arguments: Speech2FaceArguments,
         sample_rate_hz: int,
         side_targets: dict[str, Tensor] | None = None,
         groups: list[list[int]] | None = None,
     ) -> None:
-        self.data, self.rows, self.candidates, self.arguments = data, rows, candidates, arguments
+        self.data, self.rows, self.faces, self.arguments = data, rows, faces, arguments
         self.sample_rate_hz = sample_rate_hz
         self.side_targets, self.groups = side_targets or {}, groups or []
         self.cache: dict[Recording, np.ndarray] = {}
+        self.runs: list[int] | None = None
+        if "audio_offset" in rows[0] and not self.groups:
+            self.runs = [len(list(run)) for _, run in groupby(rows, key=lambda row: row["path"])]
 
-    def read(self, recording: Recording) -> np.ndarray:
-        """Decode and trim a recording; the first `cached_clips` are kept in memory."""
+    def read(self, row: Row) -> np.ndarray:
+        """Decode and trim a recording; the first `cached_clips` are kept in memory.
+
+        Raises:
+            BadFile: it cannot be used.
+        """
+        recording = recording_of(row)
         if recording in self.cache:
             return self.cache[recording]
-        waveform = trimmed(self.data, recording, self.sample_rate_hz, self.arguments.trim_db)
+        try:
+            waveform = trimmed(self.data, row, self.sample_rate_hz, self.arguments.trim_db)
+        except (AudioError, DatasetError) as error:
+            raise BadFile.of(row["path"], error) from error
         if len(self.cache) < self.arguments.cached_clips:
             self.cache[recording] = waveform
         return waveform
@@ -92,7 +110,7 @@ class VoiceClips(Dataset):
         epoch, item = key
         random = np.random.default_rng([self.arguments.seed, epoch, item])
         row = self.row_of(epoch, item)
-        waveform = self.read(recording_of(self.rows[row]))
+        waveform = self.read(self.rows[row])
         length = round(self.arguments.seconds * self.sample_rate_hz)
         if len(waveform) < length:
             waveform = np.resize(waveform, length)
@@ -100,6 +118,5 @@ class VoiceClips(Dataset):
         first = int(random.integers(0, spare + 1))
         return {
             "waveform": torch.from_numpy(waveform[first : first + length].copy()),
-            "target": int(random.choice(self.candidates[row])),
             "side": {name: values[row] for name, values in self.side_targets.items()},
-        }
+        } | self.faces.item(row, random)

@@ -19,12 +19,13 @@ from s2f.features import direction_means
 
 LATENTS = ("voice_pitch", "voice_tract", "voice_timbre")
 AGE_STEP = 0.2  # in log years: as far apart as one standard deviation of a latent
-Recording = tuple[str, str, str]
+Recording = tuple[str, ...]
 
 
 def recording_of(row: Row) -> Recording:
-    """What makes rows of voices.csv the same sound: path, start and duration."""
-    return row["path"], row.get("start_s", ""), row.get("duration_s", "")
+    """What makes rows of voices.csv the same sound: path, start and duration, or the place in a shard."""
+    names = ("path", "start_s", "duration_s", *(["audio_offset"] if row.get("audio_offset") else []))
+    return tuple(row.get(name, "") for name in names)
 
 
 @dataclass

@@ -8,12 +8,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from s2f.datasets import DatasetFolder
-from s2f.errors import AudioError, DatasetError, RecipeError
+from s2f.errors import BadFile, DatasetError, RecipeError
 from s2f.features import direction_means
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.decoder import DecoderArguments, DecoderTask, Samples, head_mask
-from s2f.training.loop import StepSampler, build_optimizer, learning_rate
+from s2f.training.optimization import build_optimizer, learning_rate
+from s2f.training.sampler import StepSampler
 from s2f.training.speech2face import Speech2FaceArguments, VoiceClips, pair_targets
+from s2f.training.voice_pairs import TableFaces
 
 
 def arguments(**changes):
@@ -106,7 +108,7 @@ def test_recording_mean_is_over_everybody_with_the_recording():
 def clips(tiny_dataset, **changes):
     settings = Speech2FaceArguments(data="", output_dir="", face_encoder="", decoder="", seconds=3.0, **changes)
     data = DatasetFolder(tiny_dataset)
-    return VoiceClips(data, data.voices("train")[:2], [[0], [1, 2, 3]], settings, 16000)
+    return VoiceClips(data, data.voices("train")[:2], TableFaces([[0], [1, 2, 3]]), settings, 16000)
 
 
 def test_clips_depend_on_seed_epoch_and_item_alone(tiny_dataset):
@@ -136,9 +138,10 @@ def test_errors_keep_their_sentence_through_a_worker(tiny_dataset, tmp_path):
     data = clips(tiny_dataset)
     data.data.root = tmp_path
     loader = DataLoader(data, batch_sampler=[[(0, 0)]], num_workers=1)
-    with pytest.raises(AudioError) as caught:
+    with pytest.raises(BadFile) as caught:
         next(iter(loader))
-    assert str(caught.value).startswith("expected an audio file")
+    assert str(caught.value).startswith("expected files that can be used, got id0.wav (expected an audio file")
+    assert "--skip_bad true" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 

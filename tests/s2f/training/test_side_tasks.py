@@ -24,6 +24,7 @@ from s2f.training.loop import StepSampler
 from s2f.training.speaker_embedding import SpeakerEncoder, cached_embeddings
 from s2f.training.speech2face import Speech2FaceArguments, Speech2FaceTask, train_speech2face
 from s2f.training.voice_clips import VoiceClips, balance_groups
+from s2f.training.voice_pairs import TableFaces
 from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
 from s2f.training.voice_targets import VoiceLatents, nearest_voices, neighbour_targets
 from tests.s2f.tiny_data import write_csv
@@ -222,7 +223,7 @@ def test_balanced_draws_are_equal_by_group_and_depend_on_seed_epoch_and_item_alo
     assert sorted(n for group in groups for n in group) == list(range(300))
     assert max(map(len, groups)) > 2 * min(map(len, groups))
     settings = Speech2FaceArguments(data="", output_dir="", face_encoder="", decoder="", seed=4)
-    clips = VoiceClips(crowd, voices, [], settings, 16000, groups=groups)
+    clips = VoiceClips(crowd, voices, TableFaces([]), settings, 16000, groups=groups)
     sampler = StepSampler(len(clips), 30, seed=4, start=0, stop=20, rank=0, processes=1)
     drawn = [clips.row_of(*key) for batch in sampler for key in batch]
     of_row = {row: k for k, group in enumerate(groups) for row in group}
@@ -230,7 +231,7 @@ def test_balanced_draws_are_equal_by_group_and_depend_on_seed_epoch_and_item_alo
     small = min(groups, key=len)
     counts = np.bincount(drawn[:300], minlength=300)[small]
     assert counts.max() - counts.min() <= 1
-    again = VoiceClips(crowd, voices, [], settings, 16000, groups=groups)
+    again = VoiceClips(crowd, voices, TableFaces([]), settings, 16000, groups=groups)
     later = StepSampler(len(clips), 30, seed=4, start=15, stop=20, rank=0, processes=1)
     assert [again.row_of(*key) for batch in later for key in batch] == drawn[15 * 30 :]
     assert balance_groups(crowd, voices, []) == []
@@ -316,10 +317,10 @@ def test_held_out_targets_come_from_training_faces(trained, truth_dataset):
         **common, decoder=f"{root}/decoder", network=network, target="voice_neighbours", neighbours=99
     )
     same = Speech2FaceTask(DatasetFolder(truth_dataset), everybody, torch.device("cpu"))
-    torch.testing.assert_close(same.held_out_targets[0], same.module.targets[0])  # id6 and id0 are women
-    torch.testing.assert_close(same.held_out_targets[1], same.module.targets[1])
-    assert not torch.allclose(same.held_out_targets[0], same.held_out_own[0], atol=1e-4)
-    assert not torch.allclose(task.held_out_targets[0], same.held_out_targets[0], atol=1e-6)
+    torch.testing.assert_close(same.held_out.targets[0], same.module.targets[0])  # id6 and id0 are women
+    torch.testing.assert_close(same.held_out.targets[1], same.module.targets[1])
+    assert not torch.allclose(same.held_out.targets[0], same.held_out.own[0], atol=1e-4)
+    assert not torch.allclose(task.held_out.targets[0], same.held_out.targets[0], atol=1e-6)
 
 
 def test_bad_flags_end_with_code_two(trained, tiny_dataset, capsys):

@@ -1,0 +1,64 @@
+"""A run that is killed and resumed ends bit for bit where an undisturbed one ends, in the middle of an epoch."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from tests.s2f.training.runs import RECIPE, command, environment, exported, frozen_networks, launch, rows
+
+STEPS, HALF = 40, 20
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_dataset, tmp_path_factory):
+    root = tmp_path_factory.mktemp("resume")
+    (root / "recipe.yaml").write_text(RECIPE)
+    shared = ["--config", root / "recipe.yaml", "--data", tiny_dataset, *frozen_networks(root)]
+    return [*shared, "--max_train_steps", STEPS, "--checkpointing_steps", HALF, "--use_ema", "true"]
+
+
+def kill_after(folder, step: int, words: list[str]) -> None:
+    """Start a run in its own session and kill all of it as soon as its log shows a step."""
+    process = subprocess.Popen(words, start_new_session=True, env=environment(), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not ((folder / "log.jsonl").is_file() and any(row["step"] >= step for row in rows(folder))):
+        assert process.poll() is None, process.stderr.read()[-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_and_resumed_equals_undisturbed(flags, tmp_path, processes):
+    """Six training voices and batches of four: step 20 lies in the middle of an epoch."""
+    flags = [*flags, "--gradient_accumulation_steps", 2 // processes, "--train_batch_size", 4 // processes]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = launch(processes, *flags, "--output_dir", whole)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(rows(whole)) == STEPS
+    kill_after(broken, HALF + 3, command(processes, *flags, "--output_dir", broken))
+    assert sorted(path.name for path in broken.glob("checkpoint-*")) == [f"checkpoint-{HALF}"]
+    (broken / f"checkpoint-{STEPS}.partial").mkdir()  # as if it had been killed while writing
+    done = launch(processes, *flags, "--output_dir", broken, "--resume_from_checkpoint", "latest")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [row["loss"] for row in rows(broken)] == [row["loss"] for row in rows(whole)]
+    a, b = exported(whole), exported(broken)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not list(broken.glob("*.partial"))
+    if processes == 1:
+        shutil.copytree(whole, tmp_path / "changed")
+        more = [*flags, "--output_dir", tmp_path / "changed", "--resume_from_checkpoint", "latest"]
+        refused = launch(1, *more, "--loss_weights.normalized", 21)
+        assert refused.returncode == 2
+        assert "'normalized': 20.0" in refused.stderr
+        assert "accept_changes" in refused.stderr
+        assert launch(1, *more, "--loss_weights.normalized", 21, "--accept_changes", "true").returncode == 0
+        assert "loss_weights" in rows(tmp_path / "changed", "start")[-1]["changes"][0]
