@@ -37,12 +37,12 @@ train decoder decoder --face_encoder "$out/face/face_encoder"
 frozen=(--face_encoder "$out/face/face_encoder" --decoder "$out/decoder/decoder")
 train s2f pipeline "${frozen[@]}"
 # Two more cycles of the learning rate: what can be heard weighs more; then age classes are as frequent as they are. The
-# third starts at the last checkpoint of the second, step 1600.
+# third starts at step 1600 of the second.
 heard='{f0: 100, tract: 100, gender: 100, age_class: 100, embedding: 100}'
 [ -f "$out/s2f/checkpoint-1600/step.json" ] ||
-  launch s2f "${frozen[@]}" --resume_from_checkpoint latest --max_train_steps 1700 --side_tasks "$heard"
-[ -f "$out/s2f/checkpoint-2000/step.json" ] || launch s2f "${frozen[@]}" --resume_from_checkpoint latest --max_train_steps 2000 \
-  --side_tasks "$heard" --balance '[voice_gender]' --learning_rate 0.004
+  launch s2f "${frozen[@]}" --resume_from_checkpoint latest --accept_changes true --max_train_steps 1700 --side_tasks "$heard"
+[ -f "$out/s2f/checkpoint-2000/step.json" ] || launch s2f "${frozen[@]}" --max_train_steps 2000 \
+  --resume_from_checkpoint "$out/s2f/checkpoint-1600" --accept_changes true --side_tasks "$heard" --balance '[voice_gender]' --learning_rate 0.004
 
 checkpoint=$out/checkpoint
 if [ ! -d "$checkpoint" ]; then

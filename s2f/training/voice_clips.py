@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import AudioError, BadFile, DatasetError
 from s2f.training.voice_pairs import FaceSide
-from s2f.training.voice_targets import Recording, recording_of
+from s2f.training.voice_targets import Recording, name_of, recording_of
 
 if TYPE_CHECKING:
     from s2f.training.speech2face import Speech2FaceArguments
@@ -89,7 +89,7 @@ class VoiceClips(Dataset):
         try:
             waveform = trimmed(self.data, row, self.sample_rate_hz, self.arguments.trim_db)
         except (AudioError, DatasetError) as error:
-            raise BadFile.of(row["path"], error) from error
+            raise BadFile.of(name_of(row), error) from error
         if len(self.cache) < self.arguments.cached_clips:
             self.cache[recording] = waveform
         return waveform

@@ -15,6 +15,7 @@ from s2f.datasets import Row
 from s2f.errors import BadFile, DatasetError
 from s2f.images import load_image, to_bytes
 from s2f.shards import read_face_feature
+from s2f.training.voice_targets import name_of
 
 
 class FaceSide(Protocol):
@@ -89,7 +90,7 @@ class ShardFaces:
         try:
             return {"feature": self.feature(self.rows[row])}
         except DatasetError as error:
-            raise BadFile.of(self.rows[row]["path"], error) from error
+            raise BadFile.of(name_of(self.rows[row]), error) from error
 
     def feature(self, row: Row) -> Tensor:
         """(D,) float32 feature of a row of voices.csv.

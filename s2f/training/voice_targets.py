@@ -28,6 +28,11 @@ def recording_of(row: Row) -> Recording:
     return tuple(row.get(name, "") for name in names)
 
 
+def name_of(row: Row) -> str:
+    """What to call the file of a row in a message: its path, or tar and key of a sample in a shard."""
+    return f"{row['path']}:{row['key']}" if row.get("audio_offset") else row["path"]
+
+
 @dataclass
 class Targets:
     """Face features to regress, and which of them belong to a voice.
