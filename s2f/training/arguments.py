@@ -111,7 +111,7 @@ class TrainingArguments:
     torch_compile: bool = False
     channels_last: bool = False
     dataloader_num_workers: int = free(default=0)
-    skip_bad: bool = False
+    skip_bad: bool = free(default=False)
     cpu: bool = False
 
     def __post_init__(self) -> None:

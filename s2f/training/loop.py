@@ -30,7 +30,6 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from s2f.errors import RecipeError
-from s2f.files import write_text
 from s2f.losses import weighted_total
 from s2f.training.allocator import keep_freed_memory
 from s2f.training.arguments import TrainingArguments
@@ -38,9 +37,8 @@ from s2f.training.bad_items import SkippedList, SkippingItems, collate
 from s2f.training.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
 from s2f.training.finite import FiniteCheck
 from s2f.training.optimization import build_optimizer, learning_rate, scaled
+from s2f.training.run_log import RunLog
 from s2f.training.sampler import StepSampler
-
-LOG = "log.jsonl"
 
 
 class Task(Protocol):
@@ -81,6 +79,7 @@ class State:
     optimizer: torch.optim.Optimizer
     average: EMAModel | None
     check: FiniteCheck
+    log: RunLog
     folder: Path
     total_steps: int
     decides: dict[str, Any]
@@ -106,7 +105,9 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
     changes: list[str] = []
     if arguments.resume_from_checkpoint:
         changes = _resume(state, arguments.resume_from_checkpoint)
-    _start_log(state, changes)
+    batch = arguments.effective_batch(accelerator.num_processes)
+    header = {"event": "start", "effective_batch": batch, "changes": changes}
+    state.log.begin(state.step, header | state.decides | {"arguments": asdict(arguments)})
     skipped = SkippedList(state.folder)
     progress = tqdm(total=state.total_steps, initial=state.step, disable=None if accelerator.is_main_process else True)
     started = time.perf_counter()
@@ -119,7 +120,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
         if state.step % arguments.logging_steps == 0 or last:
             row = _gather(state, terms) | {"seconds": round(time.perf_counter() - started, 2)}
             progress.set_postfix(loss=f"{row['loss']:.4g}")
-            _log(state, {"event": "train"} | row)
+            state.log.add(state.step, {"event": "train"} | row)
         if state.step % arguments.validation_steps == 0 or last:
             _validate(state, task)
         if state.step % arguments.checkpointing_steps == 0 or last:
@@ -130,7 +131,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
     if accelerator.is_main_process:
         with _averaged(state), writing(state.folder):
             task.export(state.folder)
-        _log(state, {"event": "done", "exported": True})
+        state.log.add(state.step, {"event": "done", "exported": True})
     accelerator.end_training()
 
 
@@ -208,6 +209,7 @@ def _build_state(task: Task, arguments: TrainingArguments, accelerator: Accelera
         optimizer,
         average,
         FiniteCheck(accelerator.device),
+        RunLog(accelerator, Path(arguments.output_dir)),
         Path(arguments.output_dir),
         total,
         json.loads(json.dumps(decides)),
@@ -295,31 +297,8 @@ def _validate(state: State, task: Task) -> None:
         with writing(state.folder), random_kept, torch.inference_mode(), _averaged(state):
             folder.mkdir(parents=True, exist_ok=True)
             figures = task.validate(folder)
-        _log(state, {"event": "validation"} | figures)
+        state.log.add(state.step, {"event": "validation"} | figures)
     state.accelerator.wait_for_everyone()
-
-
-def _start_log(state: State, changes: list[str]) -> None:
-    """Drop rows beyond the resumed step, so that no step is logged twice, and write the run's header."""
-    if not state.accelerator.is_main_process:
-        return
-    path, kept = state.folder / LOG, []
-    if path.exists() and state.step:
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= state.step]
-    with writing(state.folder):
-        write_text(path, "".join(line + "\n" for line in kept))
-    batch = state.arguments.effective_batch(state.accelerator.num_processes)
-    header = {"event": "start", "effective_batch": batch, "changes": changes}
-    _log(state, header | state.decides | {"arguments": asdict(state.arguments)})
-
-
-def _log(state: State, row: Mapping[str, Any]) -> None:
-    if not state.accelerator.is_main_process:
-        return
-    with writing(state.folder), (state.folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": state.step} | dict(row)) + "\n")
-    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
-    state.accelerator.log(numbers, step=state.step)
 
 
 def _resume(state: State, wanted: str) -> list[str]:

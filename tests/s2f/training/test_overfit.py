@@ -53,7 +53,7 @@ def pairs(tmp_path):
 def test_eight_pairs_are_learned_by_heart(pairs, tmp_path):
     recipe = yaml.safe_load((CHECKOUT / "s2f/recipes/starter_s2f.yaml").read_text())
     plain = {"augment": "none", "crop": "start", "trim_db": None, "target": "face", "side_tasks": {}, "balance": []}
-    brief = {"train_batch_size": PAIRS, "max_train_steps": STEPS, "validation_steps": STEPS, "checkpointing_steps": STEPS}
+    brief = {"train_batch_size": PAIRS} | dict.fromkeys(("max_train_steps", "validation_steps"), STEPS)
     frozen = {name: str(STARTER / name) for name in ("face_encoder", "decoder")}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe | plain | brief | frozen | {"logging_steps": 1}))
     words = ["--config", str(tmp_path / "recipe.yaml"), "--data", str(pairs), "--output_dir", str(tmp_path / "run")]
