@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,8 +13,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser
 
 from eval.results import Report
-from s2f.errors import S2fError
-from s2f.options import did_you_mean, unknown_option
+from s2f.options import answer
 
 
 @dataclass(frozen=True)
@@ -170,16 +168,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     chosen = [COMMANDS[word] for word in words[:1] if word in COMMANDS] or list(COMMANDS.values())
     names = [field.name for command in chosen for field in fields(command.config)]
-    try:
+
+    def work() -> str:
         parsed = _parser().parse_args(words)
         command, arguments = COMMANDS[parsed["command"]], parsed[parsed["command"]]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            print(command.run(command.config(**{name: arguments[name] for name in names})))
-    except SystemExit as stop:  # --help ends here
-        return int(stop.code or 0)
-    except (ArgumentError, S2fError) as error:
-        hint = did_you_mean(unknown_option(str(error)), names)
-        print("; ".join(filter(None, ("s2f-eval: error: " + " ".join(str(error).split()), hint))), file=sys.stderr)
-        return 2
-    return 0
+            return str(command.run(command.config(**{name: arguments[name] for name in names})))
+
+    return answer(work, "s2f-eval", names)

@@ -1,12 +1,14 @@
-"""Misspelt options: which one a parser complains about, and which one was probably meant."""
+"""Command lines: which option a parser complains about, which one was probably meant, and how a small command ends."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable, Iterable
 
-from s2f.errors import UsageError
+from s2f.errors import S2fError, UsageError
 
 _UNKNOWN = re.compile(r"unrecognized arguments: --(\w+)|[Oo]ption '(\w+)' is not accepted|not accept option '(\w+)'")
 
@@ -21,6 +23,29 @@ def did_you_mean(name: str | None, known: Iterable[str]) -> str:
     """`did you mean X?` for the nearest known name, or an empty text."""
     near = difflib.get_close_matches(name or "", list(known), n=1)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def answer(work: Callable[[], str], program: str = "s2f", names: Iterable[str] = ()) -> int:
+    """Do a small command's work and print what it returns, or one sentence about what went wrong.
+
+    Args:
+        work: parses the command line and does what it asks.
+        program: named in the sentence.
+        names: options, for a hint at the nearest.
+
+    Returns:
+        0 done, 2 bad input or usage.
+    """
+    try:
+        print(work())
+    except SystemExit as stop:  # --help ends here
+        return int(stop.code or 0)
+    except (ArgumentError, S2fError) as error:
+        sentence = f"{program}: error: " + " ".join(str(error).split())
+        hint = did_you_mean(unknown_option(str(error)), names)
+        print("; ".join(filter(None, (sentence, hint))), file=sys.stderr)
+        return 2
+    return 0
 
 
 def check_names(given: Iterable[str], known: Iterable[str], kind: str) -> None:

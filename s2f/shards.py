@@ -14,7 +14,6 @@ import io
 import json
 import sys
 import tarfile
-from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from encoders.face.base import FaceEncoder
 from s2f.datasets import INDEX_AGAIN, DatasetFolder, Row, read_member
 from s2f.errors import DatasetError, OutputError, S2fError
 from s2f.files import write_text
+from s2f.options import answer
 
 KINDS = ("flac", "face.npy", "json")
 PLACE = ("path", "key", "audio_offset", "audio_bytes", "face_offset", "face_bytes")
@@ -214,15 +214,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = ArgumentParser(prog="python -m s2f.shards", description=__doc__.split("\n")[0], exit_on_error=False)
     parser.add_argument("folder", help="where the tars lie")
-    try:
+
+    def work() -> str:
         folder = Path(parser.parse_args(argv).folder)
-        print(f"{folder}: {len(index_shards(folder))} samples")
-    except SystemExit as stop:  # --help ends here
-        return int(stop.code or 0)
-    except (ArgumentError, S2fError) as error:
-        print("s2f: error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    return 0
+        return f"{folder}: {len(index_shards(folder))} samples"
+
+    return answer(work)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,9 +23,10 @@ from jsonargparse import ArgumentParser
 
 from s2f import audio, checkpoints
 from s2f.datasets import DatasetFolder, by_identity
-from s2f.errors import DatasetError, S2fError
+from s2f.errors import DatasetError
 from s2f.features import direction_means, face_features
 from s2f.files import whole_folder, write_text
+from s2f.options import answer
 from s2f.pipeline import Speech2FacePipeline
 from s2f.variation import UnexplainedVariation, decoder_scale
 
@@ -238,14 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("pipeline", help="checkpoint folder to add the part to")
     parser.add_argument("data", help="dataset folder")
     parser.add_class_arguments(UnexplainedConfig, skip={"pipeline", "data"})
-    try:
-        print(add_unexplained(UnexplainedConfig(**parser.parse_args(argv).as_dict())))
-    except SystemExit as stop:  # --help ends here
-        return int(stop.code or 0)
-    except (ArgumentError, S2fError) as error:
-        print("s2f: error: " + " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    return 0
+    return answer(lambda: add_unexplained(UnexplainedConfig(**parser.parse_args(argv).as_dict())))
 
 
 if __name__ == "__main__":

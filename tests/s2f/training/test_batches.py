@@ -17,26 +17,7 @@ from s2f.training.loop import start
 from s2f.training.optimization import learning_rate, scaled
 from s2f.training.sampler import StepSampler, epoch_order
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
-from tests.s2f.training.runs import CHECKOUT, RECIPE, exported, frozen_networks, launch, rows
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """Recipe and frozen networks."""
-    root = tmp_path_factory.mktemp("batches")
-    (root / "recipe.yaml").write_text(RECIPE)
-    return ["--config", str(root / "recipe.yaml"), *frozen_networks(root), "--max_train_steps", "3"]
-
-
-@pytest.fixture
-def train(shared, tiny_dataset):
-    """Function (folder, flags) that runs train_s2f.py's body in this process and returns its exit code."""
-
-    def train(folder: Path, *flags: str, data: Path = tiny_dataset) -> int:
-        words = [*shared, "--data", str(data), "--output_dir", str(folder), *flags]
-        return run(Speech2FaceArguments, train_speech2face, words)
-
-    return train
+from tests.s2f.training.runs import CHECKOUT, exported, launch, rows
 
 
 def losses(folder):

@@ -13,30 +13,9 @@ import pytest
 import torch
 
 from s2f.errors import BadFile, RecipeError
-from s2f.training.arguments import run
 from s2f.training.bad_items import SkippingItems
 from s2f.training.finite import FiniteCheck
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
-from tests.s2f.training.runs import RECIPE, command, environment, exported, frozen_networks, rows
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """Recipe and frozen networks."""
-    root = tmp_path_factory.mktemp("faults")
-    (root / "recipe.yaml").write_text(RECIPE)
-    return ["--config", str(root / "recipe.yaml"), *frozen_networks(root), "--checkpointing_steps", "2"]
-
-
-@pytest.fixture
-def train(shared, tiny_dataset):
-    """Function (folder, flags) that runs train_s2f.py's body in this process and returns its exit code."""
-
-    def train(folder: Path, *flags: str, data: Path = tiny_dataset) -> int:
-        words = [*shared, "--data", str(data), "--output_dir", str(folder), *flags]
-        return run(Speech2FaceArguments, train_speech2face, words)
-
-    return train
+from tests.s2f.training.runs import command, environment, exported, rows
 
 
 def test_full_disk_keeps_the_last_checkpoint(train, tmp_path, capsys):
