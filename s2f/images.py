@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from s2f.errors import ImageError
 
+SHOWN = 8
+
 
 def load_image(path: str | Path) -> Float[Tensor, "3 H W"]:
     """Read an image file.
@@ -88,6 +90,11 @@ def resize(image: Float[Tensor, "B 3 H H"], size_px: int) -> Float[Tensor, "B 3 
         (B, 3, P, P).
     """
     return v2.functional.resize(image, [size_px, size_px], antialias=True)
+
+
+def spread(items: Sequence, count: int = SHOWN) -> list:
+    """Up to `count` items, evenly spread over a sequence: the same ones each time, for pictures people compare."""
+    return list(items[:: max(1, len(items) // count)][:count])
 
 
 def grid(rows: Sequence[Sequence[Float[Tensor, "3 H W"]]]) -> Image.Image:

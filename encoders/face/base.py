@@ -12,6 +12,18 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 
+def require_square(image: Tensor) -> None:
+    """Refuse what is no batch of square RGB images (B, 3, H, H).
+
+    Raises:
+        ValueError: it is not.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3]:
+        raise ValueError(
+            f"expected square RGB images (B, 3, H, H), got {tuple(image.shape)}; crop the face to a square first"
+        )
+
+
 class FaceEncoderOutput(NamedTuple):
     """`feature` (B, D) and `logits` (B, N) of one forward pass."""
 
@@ -52,10 +64,7 @@ class FaceEncoder(ModelMixin, ConfigMixin):
         Raises:
             ValueError: not a batch of square RGB images.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3]:
-            raise ValueError(
-                f"expected square RGB images (B, 3, H, H), got {tuple(image.shape)}; crop the face to a square first"
-            )
+        require_square(image)
         return v2.functional.resize(image, [self.image_size_px, self.image_size_px], antialias=True)
 
     def _normalize(self, image: Float[Tensor, "B 3 P P"]) -> Float[Tensor, "B 3 P P"]:

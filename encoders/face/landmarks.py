@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from encoders.face.base import require_square
 from encoders.face.compact import ResidualBlock
 
 NUM_LANDMARKS = 68
@@ -112,10 +113,7 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
         Raises:
             ValueError: not a batch of square RGB images.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] != image.shape[3]:
-            raise ValueError(
-                f"expected square RGB images (B, 3, H, H), got {tuple(image.shape)}; crop the face to a square first"
-            )
+        require_square(image)
         left, top, side = self.window_px(image.shape[-1])
         image = image[:, :, top : top + side, left : left + side]
         return v2.functional.resize(image, [self.image_size_px, self.image_size_px], antialias=True)

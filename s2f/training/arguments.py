@@ -69,7 +69,7 @@ class TrainingArguments:
         logging_steps: steps between rows of log.jsonl.
         report_to: tracker besides log.jsonl, by accelerate's name: tensorboard (extra `tensorboard`), wandb, all, ...
         mixed_precision: no, fp16 or bf16; None takes what `accelerate launch` or its config file says.
-        torch_compile: compile the forward and backward pass; the first step takes minutes.
+        torch_compile: compile the forward and backward pass; the first step takes much longer.
         channels_last: keep convolution weights in channels-last layout, which tensor cores read without a copy.
         dataloader_num_workers: processes that load data, per training process.
         skip_bad: leave out files that turn out unreadable while training, and list them in skipped.csv, instead of

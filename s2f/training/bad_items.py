@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,32 +60,31 @@ def collate(items: Sequence[tuple[Any, list[Reason]]]) -> tuple[Any, list[Reason
     return default_collate([content for content, _ in items]), [reason for _, found in items for reason in found]
 
 
-class SkippedList:
-    """`skipped.csv` of a run (path, reason): each path once, whichever process met it."""
+def add_skipped(folder: Path, reasons: Sequence[Reason]) -> None:
+    """Append to `skipped.csv` of a run (path, reason) what it does not list yet, each path once.
 
-    def __init__(self, folder: Path) -> None:
-        """Read what an interrupted run has listed already.
+    A line is one write, so lines of several processes do not mix; only two that meet the same file in the same instant
+    would list it twice.
 
-        Args:
-            folder: of the run.
-        """
-        self.path = folder / SKIPPED
-        self.known: set[str] = set()
-        if self.path.is_file():
-            with self.path.open(encoding="utf-8", newline="") as file:
-                self.known = {row[0] for row in csv.reader(file) if row}
+    Args:
+        folder: of the run.
+        reasons: paths and sentences.
 
-    def add(self, reasons: Sequence[Reason]) -> None:
-        """Append what is new, one write a line, so that lines of several processes do not mix.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if not reasons:
+        return
+    table = folder / SKIPPED
+    with writing(folder):
+        with suppress(FileExistsError), table.open("x", encoding="utf-8") as file:
+            file.write("path,reason\n")
+        with table.open(encoding="utf-8", newline="") as file:
+            known = {row["path"] for row in csv.DictReader(file)}
         for path, reason in reasons:
-            if path in self.known:
-                continue
-            self.known.add(path)
-            line = io.StringIO()
-            csv.writer(line, lineterminator="\n").writerow([path, reason])
-            with writing(self.path.parent), self.path.open("ab", buffering=0) as file:
-                file.write(line.getvalue().encode())
+            if path not in known:
+                known.add(path)
+                line = io.StringIO()
+                csv.writer(line, lineterminator="\n").writerow([path, reason])
+                with table.open("ab", buffering=0) as appended:
+                    appended.write(line.getvalue().encode())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from s2f.errors import CheckpointError, OutputError, RecipeError
+from s2f.errors import CheckpointError, OutputError, RecipeError, S2fError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -63,6 +63,8 @@ def writing(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except S2fError:  # some are OSErrors too: a missing recording is no full disk
+        raise
     except (OSError, SafetensorError) as error:
         raise _cannot_write(folder, error) from error
 
@@ -147,9 +149,9 @@ def load_checkpoint(
             fix = "repeat the settings, start anew in another folder, or add --accept_changes true"
             raise RecipeError(f"the settings of {chosen}", "; ".join(changes), fix)
         accelerator.load_state(str(chosen))
+    except RecipeError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError) as error:
-        if isinstance(error, RecipeError):
-            raise
         fix = "remove it and resume from an earlier one"
         raise CheckpointError("a complete checkpoint", f"{chosen} ({error})", fix) from error
     return step, changes

@@ -26,7 +26,7 @@ from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
 from s2f.features import load_face_encoder
 from s2f.files import file_sha256, whole_folder
-from s2f.images import grid
+from s2f.images import grid, spread
 from s2f.losses import feature_cosine, gradient_l1, landmark_mse, texture_l1
 from s2f.perceptual import load_lpips, lpips_distance
 from s2f.training.arguments import TrainingArguments, build_network, free
@@ -34,7 +34,6 @@ from s2f.training.checkpointing import run_sources
 from s2f.training.decoder_data import Faces, Samples, add_noise, head_mask
 from s2f.training.loop import start, train
 
-SHOWN = 8
 CHUNK = 16
 
 
@@ -217,7 +216,7 @@ class DecoderTask:
             found = self._figures(features, images, landmarks)
             figures |= {f"{name}_{figure}": value for figure, value in found.items()}
             columns.append(images)
-        chosen = range(0, len(people), max(1, len(people) // SHOWN))[:SHOWN]
+        chosen = spread(range(len(people)))
         grid([[column[i] for column in columns] for i in chosen]).save(folder / "true_single_mean.png")
         return figures
 

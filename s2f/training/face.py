@@ -22,13 +22,12 @@ from s2f.datasets import DatasetFolder, Row
 from s2f.errors import DatasetError
 from s2f.features import FACE_ENCODERS
 from s2f.files import whole_folder
-from s2f.images import grid, load_batch
+from s2f.images import grid, load_batch, spread
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.checkpointing import run_sources
 from s2f.training.loop import start, train
 
 THUMBNAIL_PX = 16
-SHOWN = 8
 
 
 @dataclass(kw_only=True)
@@ -180,7 +179,7 @@ class FaceTask:
         canonical = self.held_out.images[gallery]
         position = {int(label): index for index, label in enumerate(labels[gallery])}
         rows = []
-        for probe in range(0, len(true), max(1, len(true) // SHOWN))[:SHOWN]:
+        for probe in spread(range(len(true))):
             truth, guess = position[int(true[probe])], position[int(found[probe])]
             rows.append([self.held_out.images[~gallery][probe], canonical[truth], canonical[guess]])
         grid([[image.float() / 255 for image in row] for row in rows]).save(folder / "probe_truth_found.png")

@@ -21,13 +21,12 @@ from encoders.face.landmarks import LandmarkRegressor
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import DatasetError
 from s2f.files import whole_folder
-from s2f.images import grid, load_batch
+from s2f.images import grid, load_batch, spread
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.checkpointing import run_sources
 from s2f.training.loop import start, train
 
 REFERENCE_PX = 224  # losses and figures are in pixels of a picture of this side
-SHOWN = 8
 FLIP = [
     *range(16, -1, -1),  # jaw
     *range(26, 16, -1),  # brows
@@ -284,7 +283,7 @@ class LandmarkTask:
         """Save some pictures with the true points in green and the predicted ones in red."""
         count = len(self.held_out)
         shown = []
-        for item in range(0, count, max(1, count // SHOWN))[:SHOWN]:
+        for item in spread(range(count)):
             image = F.interpolate(self.held_out.images[item][None].float() / 255, scale_factor=2.0)[0]
             for points, colour in ((true[item], (0.0, 1.0, 0.0)), (found[item], (1.0, 0.0, 0.0))):
                 x, y = (points * image.shape[-1]).long().clamp(0, image.shape[-1] - 1).T

@@ -33,7 +33,7 @@ from s2f.errors import RecipeError
 from s2f.losses import weighted_total
 from s2f.training.allocator import keep_freed_memory
 from s2f.training.arguments import TrainingArguments
-from s2f.training.bad_items import SkippedList, SkippingItems, collate
+from s2f.training.bad_items import SkippingItems, add_skipped, collate
 from s2f.training.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
 from s2f.training.finite import FiniteCheck
 from s2f.training.optimization import build_optimizer, learning_rate, scaled
@@ -108,12 +108,11 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
     batch = arguments.effective_batch(accelerator.num_processes)
     header = {"event": "start", "effective_batch": batch, "changes": changes}
     state.log.begin(state.step, header | state.decides | {"arguments": asdict(arguments)})
-    skipped = SkippedList(state.folder)
     progress = tqdm(total=state.total_steps, initial=state.step, disable=None if accelerator.is_main_process else True)
     started = time.perf_counter()
     batches = iter(_loader(state, task.dataset))
     while state.step < state.total_steps:
-        terms = _train_step(state, batches, skipped)
+        terms = _train_step(state, batches)
         state.step += 1
         progress.update()
         last = state.step == state.total_steps
@@ -239,7 +238,7 @@ def _loader(state: State, dataset: Dataset) -> DataLoader:
     )
 
 
-def _train_step(state: State, batches: Iterator[Any], skipped: SkippedList) -> dict[str, Tensor]:
+def _train_step(state: State, batches: Iterator[Any]) -> dict[str, Tensor]:
     """One update; returns this process's terms, means over the accumulated batches."""
     arguments, accelerator = state.arguments, state.accelerator
     state.module.train()
@@ -250,7 +249,7 @@ def _train_step(state: State, batches: Iterator[Any], skipped: SkippedList) -> d
         batch = next(batches)
         if arguments.skip_bad:
             batch, reasons = batch
-            skipped.add(reasons)
+            add_skipped(state.folder, reasons)
         with accelerator.accumulate(state.module):
             terms: dict[str, Tensor] = state.module(send_to_device(batch, accelerator.device, non_blocking=True))
             loss = weighted_total(terms, arguments.loss_weights)

@@ -23,17 +23,19 @@ from s2f.datasets import DatasetFolder, Row
 from s2f.errors import RecipeError
 from s2f.features import face_features, load_face_encoder
 from s2f.files import whole_folder
+from s2f.images import spread
 from s2f.losses import pixel_l1, speech2face_terms
 from s2f.shards import require_encoder
 from s2f.training.arguments import TrainingArguments, build_network, free
+from s2f.training.bad_items import add_skipped
 from s2f.training.checkpointing import run_sources
 from s2f.training.loop import start, train
 from s2f.training.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
 from s2f.training.voice_clips import VoiceClips, balance_groups, trimmed
 from s2f.training.voice_pairs import FaceSide, PictureFaces, ShardFaces, TableFaces
 from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
-from s2f.training.voice_targets import neighbour_targets, pair_targets, recording_of
-from s2f.training.voice_validation import HeldOut, spread
+from s2f.training.voice_targets import face_candidates, neighbour_targets, pair_targets, recording_of
+from s2f.training.voice_validation import HeldOut, HeldOutVoices
 
 AVERAGED = 4096
 
@@ -179,10 +181,10 @@ class Speech2FaceTask:
         if data.sharded:
             return self._shard_pairs()
         faces = data.faces("train")
-        held_out = HeldOut.of_folder(data, self._features)
+        held_out = HeldOut.of_folder(self._held_out_voices(), data, self._features)
         if arguments.face_features == "on_the_fly":
-            candidates = pair_targets(self.voices, faces, torch.zeros(len(faces), 0), "face").candidates
-            return PictureFaces([data.path(row) for row in faces], candidates, self.face_encoder.prepare), held_out
+            paths, candidates = [data.path(row) for row in faces], face_candidates(self.voices, faces)
+            return PictureFaces(paths, candidates, self.face_encoder.prepare), held_out
         known = self._features(faces)
         if arguments.target == "voice_neighbours":
             targets = neighbour_targets(data, self.voices, faces, known, arguments.neighbours)
@@ -190,40 +192,44 @@ class Speech2FaceTask:
         else:
             targets = pair_targets(self.voices, faces, known, arguments.target)
         self.module.targets = targets.features
-        self._start_from(targets.features)
+        if arguments.mean_bias:
+            self._start_from(targets.features)
         return TableFaces(targets.candidates), held_out
 
     def _shard_pairs(self) -> tuple[FaceSide, HeldOut]:
         if (self.arguments.target, self.arguments.face_features) != ("face", "precomputed"):
             got = f"target {self.arguments.target}, face_features {self.arguments.face_features}"
-            raise RecipeError(
-                "target face and precomputed face_features with shards", got, "train on the folder itself"
-            )
+            fix = "train on the folder itself"
+            raise RecipeError("target face and precomputed face_features with shards", got, fix)
         require_encoder(self.data, self.face_encoder)
         faces = ShardFaces(self.data.root, self.voices, self.face_encoder.embedding_dim)
         if self.arguments.mean_bias:
             self._start_from(faces.features(spread(self.voices, AVERAGED)))
-        return faces, HeldOut.of_shards(self.data, faces)
+        return faces, HeldOut.of_shards(self._held_out_voices(), faces)
+
+    def _held_out_voices(self) -> HeldOutVoices:
+        rate = self.module.voice_encoder.sample_rate_hz
+        return HeldOutVoices.read(self.data, rate, self.arguments.skip_bad)
 
     def _features(self, rows: list[Row]) -> Tensor:
         return face_features(self.face_encoder, [self.data.path(row) for row in rows], self.device)
 
     def _start_from(self, targets: Tensor) -> None:
-        if self.arguments.mean_bias:
-            with torch.no_grad():
-                self.module.voice_encoder.fc2.bias.copy_(targets.mean(0))
+        with torch.no_grad():
+            self.module.voice_encoder.fc2.bias.copy_(targets.mean(0))
 
     def _embeddings(self) -> Tensor:
         """Speaker embedding of every training voice; a recording that several people share is embedded once."""
-        rows = {recording_of(row): row for row in self.voices}
+        of_recording = {recording_of(row): row for row in self.voices}
+        recordings, rows = list(of_recording), list(of_recording.values())
         trim_db = self.arguments.trim_db
         embeddings = cached_embeddings(
-            [self.data.path(row) for row in rows.values()],
-            [repr((recording, trim_db)) for recording in rows],
-            lambda number: trimmed(self.data, list(rows.values())[number], SAMPLE_RATE_HZ, trim_db),
+            [self.data.path(row) for row in rows],
+            [repr((recording, trim_db)) for recording in recordings],
+            lambda number: trimmed(self.data, rows[number], SAMPLE_RATE_HZ, trim_db),
             Path(self.arguments.output_dir).parent,
         )
-        position = {recording: number for number, recording in enumerate(rows)}
+        position = {recording: number for number, recording in enumerate(recordings)}
         return torch.from_numpy(embeddings[[position[recording_of(row)] for row in self.voices]])
 
     def to(self, device: torch.device) -> None:
@@ -239,9 +245,10 @@ class Speech2FaceTask:
         With `voice_neighbours` the targets are mean faces of training people: `HeldOut.cosines` says what is compared.
         """
         module, held_out = self.module, self.held_out
-        hidden = held_out.hidden(self.data, module.voice_encoder, self.device)
+        add_skipped(Path(self.arguments.output_dir), held_out.voices.skipped)
+        hidden = held_out.hidden(module.voice_encoder, self.device)
         voice, target = module.voice_encoder.fc2(hidden), held_out.targets.to(self.device)
-        side = {name: values.to(self.device) for name, values in self.side_targets.of(held_out.rows).items()}
+        side = {name: values.to(self.device) for name, values in self.side_targets.of(held_out.voices.rows).items()}
         terms = module.terms(voice, target) | module.side_heads(hidden, side)
         own_is_target = self.arguments.target != "voice_neighbours"
         held_out.draw(folder, self.decoder, target, voice)

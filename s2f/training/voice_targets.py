@@ -62,20 +62,36 @@ def pair_targets(voices: list[Row], faces: list[Row], features: Tensor, target: 
     Raises:
         DatasetError: a voice whose identity has no face.
     """
-    of_identity = _faces_of(faces, {row["identity"] for row in voices})
     if target == "recording_mean":
+        of_identity = _faces_of(faces, {row["identity"] for row in voices})
         members: dict[Recording, list[int]] = {}
         for row in voices:
             members.setdefault(recording_of(row), []).extend(of_identity[row["identity"]])
         position = {recording: [index] for index, recording in enumerate(members)}
         means = direction_means(features, list(members.values()))
         return Targets(means, [position[recording_of(row)] for row in voices])
+    return Targets(features, face_candidates(voices, faces))
+
+
+def face_candidates(voices: list[Row], faces: list[Row]) -> list[list[int]]:
+    """For each voice the numbers of the faces of its video, or of all the person's where none shares the video.
+
+    Args:
+        voices: rows of voices.csv.
+        faces: rows of faces.csv.
+
+    Returns:
+        One list per voice, none empty.
+
+    Raises:
+        DatasetError: a voice whose identity has no face.
+    """
+    of_identity = _faces_of(faces, {row["identity"] for row in voices})
     of_video: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(faces):
         of_video.setdefault((row["identity"], row.get("video") or ""), []).append(number)
     same_video = [of_video.get((row["identity"], row.get("video") or " "), []) for row in voices]
-    either = [found or of_identity[row["identity"]] for row, found in zip(voices, same_video, strict=True)]
-    return Targets(features, either)
+    return [found or of_identity[row["identity"]] for row, found in zip(voices, same_video, strict=True)]
 
 
 def _faces_of(faces: list[Row], needed: set[str]) -> dict[str, list[int]]:

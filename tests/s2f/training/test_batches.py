@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from s2f.training.loop import start
 from s2f.training.optimization import learning_rate, scaled
 from s2f.training.sampler import StepSampler, epoch_order
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.training.voice_clips import VoiceClips, balance_groups
+from s2f.training.voice_pairs import TableFaces
 from tests.s2f.training.runs import CHECKOUT, exported, launch, rows
 
 
@@ -220,8 +223,24 @@ def test_shards_train_validate_and_resume(train, shards, tmp_path):
     assert losses(tmp_path / "part") == losses(tmp_path / "whole")
 
 
-def test_each_person_equally_often_from_shards(train, shards, tmp_path):
-    assert train(tmp_path / "run", "--balance", "[identity]", data=shards) == 0
+def test_each_person_equally_often_from_shards(train, shared, tiny_dataset, tmp_path):
+    """Two of six people have three more rows each, and still everybody is drawn twice in an epoch of twelve."""
+    copy = tmp_path / "data"
+    shutil.copytree(tiny_dataset, copy)
+    header, *lines = (copy / "voices.csv").read_text().splitlines()
+    (copy / "voices.csv").write_text("\n".join([header, *lines, *lines[:2] * 3]) + "\n")
+    write_shards(DatasetFolder(copy), load_face_encoder(shared[3]), tmp_path / "packed", samples_per_shard=5)
+    assert train(tmp_path / "run", "--balance", "[identity]", data=tmp_path / "packed") == 0
+    data = DatasetFolder(tmp_path / "packed")
+    voices = data.voices("train")
+    settings = Speech2FaceArguments(data="", output_dir="", face_encoder="", decoder="", balance=["identity"])
+    clips = VoiceClips(data, voices, TableFaces([]), settings, 16000, groups=balance_groups(data, voices, ["identity"]))
+    drawn = Counter(voices[clips.row_of(0, item)]["identity"] for item in range(len(clips)))
+    assert len(clips) == 12
+    assert set(drawn.values()) == {2}
+    assert Counter(row["identity"] for row in voices)["id0"] == 4
+    assert clips.runs is None
+    assert VoiceClips(data, voices, TableFaces([]), settings, 16000).runs == [5, 5, 2]
 
 
 def test_shards_of_another_encoder_or_target_are_refused(train, shards, tmp_path, capsys):

@@ -17,8 +17,8 @@ from s2f.training.arguments import run
 from s2f.training.decoder import DecoderArguments, train_decoder
 from s2f.training.face import FaceArguments, train_face
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from tests.s2f.training.runs import CHECKOUT, NETWORK
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 FACE = """
 encoder: compact
 network: {channels: [4, 8], feature_size: 16, image_size_px: 16}
@@ -43,17 +43,14 @@ max_train_steps: 4
 checkpointing_steps: 2
 logging_steps: 1
 """
-VOICE = """
-network:
-  channels: [4, 4, 4, 4, 4, 4, 4, 4, 8]
-  strides: [[1, 2], [1, 2], [1, 2], [1, 1], [1, 1], [1, 1], [1, 1], [2, 2], [2, 2]]
-  hidden_size: 16
+VOICE = f"""
+network: {NETWORK}
 seconds: 3.0
 crop: random
 trim_db: 40.0
 augment: strong
 target: face
-loss_weights: {decoder: 1.0, normalized: 20.0, distillation: 50.0}
+loss_weights: {{decoder: 1.0, normalized: 20.0, distillation: 50.0}}
 train_batch_size: 2
 max_train_steps: 4
 checkpointing_steps: 2

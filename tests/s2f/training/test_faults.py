@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from s2f.errors import BadFile, RecipeError
+from s2f.errors import AudioMissing, BadFile, OutputError, RecipeError
 from s2f.training.bad_items import SkippingItems
+from s2f.training.checkpointing import writing
 from s2f.training.finite import FiniteCheck
 from tests.s2f.training.runs import command, environment, exported, rows
 
@@ -66,10 +67,7 @@ def test_loss_that_is_no_number_stops_before_the_next_checkpoint(train, tmp_path
     message = capsys.readouterr().err
     assert "expected a finite loss" in message
     assert "normalized" in message
-    for folder in (tmp_path / "run").glob("checkpoint-*"):
-        from safetensors.torch import load_file
-
-        assert all(torch.isfinite(tensor).all() for tensor in load_file(folder / "model.safetensors").values())
+    assert not list((tmp_path / "run").glob("checkpoint-*"))  # two steps between them, and the second loss is none
 
 
 def test_finite_check_reports_the_first_bad_step_and_only_then_waits():
@@ -110,12 +108,40 @@ def test_unreadable_clips_are_skipped_and_listed_when_asked(train, damaged, tmp_
     flags = ["--skip_bad", "true", "--max_train_steps", "4"]
     assert train(tmp_path / "run", *flags, data=damaged) == 0
     with (tmp_path / "run" / "skipped.csv").open(newline="") as file:
-        skipped = dict(csv.reader(file))
+        header, *lines = csv.reader(file)
+    skipped = dict(lines)
+    assert header == ["path", "reason"]
+    assert len(lines) == 2  # each once, however often it was drawn
     assert set(skipped) == {"id0.wav", "id3.wav"}
     assert "not audio" in skipped["id0.wav"]
     assert "silence" in skipped["id3.wav"]
     assert train(tmp_path / "workers", *flags, "--dataloader_num_workers", "2", data=damaged) == 0
     assert [row["loss"] for row in rows(tmp_path / "workers")] == [row["loss"] for row in rows(tmp_path / "run")]
+
+
+def test_bad_held_out_voice_is_met_at_the_start(train, tiny_dataset, tmp_path, capsys):
+    """Validation would come thousands of steps later."""
+    copy = tmp_path / "data"
+    shutil.copytree(tiny_dataset, copy)
+    (copy / "id6.wav").unlink()
+    assert train(tmp_path / "run", data=copy) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "id6.wav" in message
+    assert "--skip_bad true" in message
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+    assert train(tmp_path / "run", "--skip_bad", "true", data=copy) == 0
+    assert "id6.wav" in (tmp_path / "run" / "skipped.csv").read_text()
+    assert rows(tmp_path / "run", "validation")
+    (copy / "id7.wav").unlink()
+    assert train(tmp_path / "none", "--skip_bad", "true", data=copy) == 2
+    assert "held-out voices that can be used" in capsys.readouterr().err
+
+
+def test_missing_file_is_no_full_disk(tmp_path):
+    with pytest.raises(AudioMissing, match="a clip"), writing(tmp_path):
+        raise AudioMissing("a clip", "none", "check the path")
+    with pytest.raises(OutputError, match="room for the run's files"), writing(tmp_path):
+        raise OSError(28, "No space left on device")
 
 
 class Holes:

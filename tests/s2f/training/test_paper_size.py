@@ -9,7 +9,7 @@ import torch
 import s2f
 from s2f.training.arguments import run
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
-from tests.s2f.training.test_chain import CHECKOUT
+from tests.s2f.training.runs import CHECKOUT
 
 
 @pytest.fixture

@@ -28,20 +28,18 @@ from s2f.training.voice_pairs import TableFaces
 from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
 from s2f.training.voice_targets import VoiceLatents, nearest_voices, neighbour_targets
 from tests.s2f.tiny_data import write_csv
+from tests.s2f.training.runs import NETWORK
 
-RECIPE = """
-network:
-  channels: [4, 4, 4, 4, 4, 4, 4, 4, 8]
-  strides: [[1, 2], [1, 2], [1, 2], [1, 1], [1, 1], [1, 1], [1, 1], [2, 2], [2, 2]]
-  hidden_size: 16
+RECIPE = f"""
+network: {NETWORK}
 seconds: 3.0
 crop: random
 augment: light
 target: voice_neighbours
 neighbours: 2
-side_tasks: {f0: 2.0, tract: 1.0, gender: 1.0, age_class: 0.5}
+side_tasks: {{f0: 2.0, tract: 1.0, gender: 1.0, age_class: 0.5}}
 balance: [voice_gender]
-loss_weights: {decoder: 1.0, normalized: 20.0, distillation: 50.0}
+loss_weights: {{decoder: 1.0, normalized: 20.0, distillation: 50.0}}
 train_batch_size: 2
 max_train_steps: 4
 checkpointing_steps: 2
