@@ -5,9 +5,10 @@ python benchmarks/train_step.py [--size paper|starter] [--batch N] [--seconds S]
 The rival is written below the way the table reads: eager, float32, default optimiser, default memory. Ours is the
 real training loop (`s2f.training.loop.train`) on clips that stay in memory: front end, the recipe's augmentation,
 frozen networks, losses, clipping, optimiser, log. It stops if the two do not compute the same feature. A variant is
-`plain`, `ours`, or ours with options: `ours+channels_last`, `ours+bf16`, `ours+compile`, joined by further plus signs.
-Each runs in a process of its own; the first two steps are not counted. Arithmetic is PyTorch's own count of the rival's
-step; the ceiling is what one large matrix product, and the largest convolution of the table, reach on this device.
+`plain`, `plain+kept_memory` (with the loop's allocator setting, to see what that alone is worth), `ours`, or ours with
+options: `ours+channels_last`, `ours+bf16`, `ours+compile`, joined by further plus signs. Each runs in a process of its
+own; the first two steps are not counted. Arithmetic is PyTorch's own count of the rival's step; the ceiling is what one
+large matrix product, and the largest convolution of the table, reach on this device.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2f
+from s2f.training.allocator import keep_freed_memory
 from s2f.training.loop import start, train
 from s2f.training.speech2face import Speech2FaceArguments, Speech2FaceModule
 
@@ -253,8 +255,8 @@ def parse() -> argparse.Namespace:
     options.batch = options.batch or SIZES[options.size]["batch"]
     recipe = yaml.safe_load((RECIPES / f"{SIZES[options.size]['recipe']}.yaml").read_text())
     options.network, options.seconds = recipe["network"], options.seconds or recipe["seconds"]
-    fast = "ours+bf16+channels_last+compile" if options.device == "cuda" else "ours+channels_last"
-    options.variants = options.variants or ["plain", "ours", fast]
+    on_cpu, on_gpu = ["plain", "plain+kept_memory", "ours"], ["plain", "ours", "ours+bf16+channels_last+compile"]
+    options.variants = options.variants or (on_gpu if options.device == "cuda" else on_cpu)
     return options
 
 
@@ -263,6 +265,8 @@ def main() -> None:
     size = SIZES[options.size]
     if options.one:
         name, *features = options.one.split("+")
+        if "kept_memory" in features:
+            keep_freed_memory()
         steps = plain_steps(options.network, size, options, options.device) if name == "plain" else None
         print(json.dumps(steps or our_steps(size, options, set(features))))
         return

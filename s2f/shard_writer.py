@@ -26,7 +26,7 @@ from s2f.errors import AssetMissing, CheckpointError, DatasetError, OutputError,
 from s2f.features import CHUNK, face_features
 from s2f.files import write_text
 from s2f.images import load_image
-from s2f.shards import ORIGIN, PLACE, PLAN, SUMMARY, encoder_sha256, index_shards, read_plan, shard_name, write_csv
+from s2f.shards import ORIGIN, PLACE, PLAN, SUMMARY, encoder_sha256, index_shards, read_plan, shard_name, write_rows
 
 SEED = 0
 STEPS_16_BIT = 2**15  # from 0 to full scale
@@ -178,7 +178,7 @@ def _pack(packer: _Packer, out: Path, shards: dict[str, list[Keyed]], tar_writer
 
 def _write_skipped(path: Path, skipped: dict[str, Row]) -> None:
     if skipped:
-        write_csv(path, [skipped[key] for key in sorted(skipped)])
+        write_rows(path, [skipped[key] for key in sorted(skipped)])
     else:
         path.unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ people.csv where there is none.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -26,7 +25,7 @@ from tqdm import tqdm
 from encoders.face.base import FaceEncoder
 from s2f.datasets import INDEX_AGAIN, DatasetFolder, Row, read_member
 from s2f.errors import DatasetError, OutputError, S2fError
-from s2f.files import write_text
+from s2f.files import write_csv
 from s2f.options import answer
 
 KINDS = ("flac", "face.npy", "json")
@@ -55,14 +54,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise OutputError(f"the settings of `s2f shards` in {folder / 'plan.json'}", repr(error), fix) from error
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows; the columns stand in the order in which they are first met."""
-    text = io.StringIO()
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as a table; the columns stand in the order in which they are first met."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_csv(path, columns, ([row.get(name, "") for name in columns] for row in rows))
 
 
 def encoder_sha256(encoder: FaceEncoder) -> str:
@@ -119,9 +114,9 @@ def index_shards(folder: Path) -> list[Row]:
             rows.append({"identity": identity, "path": path.name} | place | further)
     if not rows:
         raise DatasetError(f"samples of {', '.join(KINDS)} in {folder}/*.tar", "none", "check the path")
-    write_csv(folder / "voices.csv", rows)
+    write_rows(folder / "voices.csv", rows)
     if not (folder / "people.csv").is_file():
-        write_csv(folder / "people.csv", list(people.values()))
+        write_rows(folder / "people.csv", list(people.values()))
     return rows
 
 

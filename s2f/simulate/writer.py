@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,6 @@ from tqdm import tqdm
 
 from s2f import __version__
 from s2f.audio import load
-from s2f.datasets import SPLITS, split_hash
 from s2f.errors import OutputError, UsageError
 from s2f.files import write_bytes, write_text
 from s2f.simulate.acoustics import VoiceMeasures, measure_voice
@@ -31,20 +29,13 @@ from s2f.simulate.planting import plant
 from s2f.simulate.population import Sharing
 from s2f.simulate.speakers import fit_reference
 from s2f.simulate.summary import write_summary
-from s2f.simulate.truth import population_report, truth_rows
+from s2f.simulate.tables import Made, identity_name, write_tables
 from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild, wild_landmarks
 from s2f.simulate.voices import Recording, read_voices
 
 VALIDATION_SHARE = 0.1
 SAMPLE_RATE_HZ = 16000
 REFERENCE_SPEAKERS = 400
-STATEMENT = (
-    "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. Voices are real "
-    "recordings, most of them changed in pitch, vocal-tract length, tempo and level; children and elders among "
-    "them are made from adult readers. What voice and face share was planted with the strengths in config.json and is "
-    "not a finding about people. The ethnicity column names the largest of MakeHuman's three coarse poles and is not a "
-    "human category."
-)
 _DEAL_STREAM = 3
 
 
@@ -97,15 +88,6 @@ class SimulateConfig:
         return Sharing(self.correlations, self.age_spread, self.mix_sharing, self.confusion)
 
 
-@dataclass(frozen=True)
-class Made:
-    """One identity as written: itself, and landmarks of its canonical and wild pictures in their own pixels."""
-
-    identity: Identity
-    canonical: np.ndarray
-    wild: list[np.ndarray]
-
-
 def simulate(config: SimulateConfig) -> Path:
     """Write the dataset folder; measured recordings, voices and pictures of an interrupted run are kept.
 
@@ -139,7 +121,7 @@ def simulate(config: SimulateConfig) -> Path:
     splits = [split[r.speaker] for r in dealt]
     work = _pooled(config.workers, _make, sources, _start_worker, (config, plan))
     made = list(tqdm(work, total=len(sources), desc="people", unit="person"))
-    _write_tables(out, config, plan, sources, splits, made)
+    write_tables(out, config, plan, sources, splits, made)
     write_summary(out)
     return out
 
@@ -279,18 +261,6 @@ def _pooled(
         yield from pool.imap(work, tasks, chunksize=4)
 
 
-def identity_name(number: int) -> str:
-    """Name of an identity by its number.
-
-    Args:
-        number: from 0.
-
-    Returns:
-        A name such as "id00001".
-    """
-    return f"id{number:05d}"
-
-
 _worker: tuple[SimulateConfig, Plan, HeadRig] | None = None
 
 
@@ -348,59 +318,3 @@ def _save_image(path: Path, image: np.ndarray) -> None:
 def _save(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def _write_tables(
-    out: Path, config: SimulateConfig, plan: Plan, sources: list[Source], splits: list[str], made: list[Made]
-) -> None:
-    """Write the tables, and dataset.json last of all."""
-    names = [identity_name(source.number) for source in sources]
-    identities = [m.identity for m in made]
-    people = [
-        (name, source.recording.gender, f"{i.face.age_years:.2f}", i.person.ethnicity, split, source.recording.speaker)
-        for name, source, split, i in zip(names, sources, splits, identities, strict=True)
-    ]
-    _write_csv(out / "people.csv", ("identity", "gender", "age", "ethnicity", "split", "speaker"), people)
-    voices = [
-        (name, f"voices/{name}.flac", Path(source.recording.path).stem)
-        for name, source in zip(names, sources, strict=True)
-    ]
-    _write_csv(out / "voices.csv", ("identity", "path", "video"), voices)
-    _write_faces(out, names if config.pictures else [], made)
-    landmarks = (np.stack([m.canonical for m in made]) + 0.5) * (224 / config.canonical_size_px) - 0.5
-    truth = truth_rows(plan, sources, identities, landmarks)
-    rows = [(name, *row.values()) for name, row in zip(names, truth, strict=True)]
-    _write_csv(out / "truth.csv", ("identity", *truth[0]), rows)
-    report = population_report(plan, identities, landmarks, splits)
-    write_text(out / "population.json", json.dumps(report, indent=1))
-    summary = {
-        "s2f": __version__,
-        "seed": config.seed,
-        "identities": len(made),
-        "views": config.views if config.pictures else 0,
-        "splits": {split: splits.count(split) for split in SPLITS},
-        "split_hash": split_hash({"identity": n, "split": s} for n, s in zip(names, splits, strict=True)),
-        "statement": STATEMENT,
-    }
-    write_text(out / "dataset.json", json.dumps(summary, indent=2))
-
-
-def _write_faces(out: Path, names: list[str], made: list[Made]) -> None:
-    """Write faces.csv and landmarks.csv."""
-    rows = [(name, f"canonical/{name}.png", "canonical") for name in names]
-    points = [m.canonical for m in made][: len(names)]
-    for name, m in zip(names, made, strict=False):
-        rows += [(name, f"wild/{name}/{view}.jpg", "wild") for view in range(len(m.wild))]
-        points += m.wild
-    _write_csv(out / "faces.csv", ("identity", "path", "view"), rows)
-    header = ["path", *(f"{axis}{i}" for i in range(68) for axis in "xy")]
-    lines = [(row[1], *(f"{x:.2f}" for x in p.ravel())) for row, p in zip(rows, points, strict=True)]
-    _write_csv(out / "landmarks.csv", header, lines)
