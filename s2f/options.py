@@ -1,4 +1,4 @@
-"""Command lines: which option a parser complains about, which one was probably meant, and how a small command ends."""
+"""Command lines: exit codes, typed arguments, hints at misspelt options, and how a small command ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import TypeVar
+
+from jsonargparse import Namespace
 
 from s2f.errors import S2fError, UsageError
 
+EXIT_OK, EXIT_NO, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+Arguments = TypeVar("Arguments")
 _UNKNOWN = re.compile(r"unrecognized arguments: --(\w+)|[Oo]ption '(\w+)' is not accepted|not accept option '(\w+)'")
 
 
@@ -23,6 +30,16 @@ def did_you_mean(name: str | None, known: Iterable[str]) -> str:
     """`did you mean X?` for the nearest known name, or an empty text."""
     near = difflib.get_close_matches(name or "", list(known), n=1)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def typed(kind: type[Arguments], arguments: Namespace) -> Arguments:
+    """Arguments of a parser as the dataclass that documents them."""
+    return kind(**{field.name: arguments[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def complain(message: str) -> None:
+    """Print one sentence about what went wrong, on standard error."""
+    print("s2f: error: " + " ".join(message.split()), file=sys.stderr)
 
 
 def answer(work: Callable[[], str], program: str = "s2f", names: Iterable[str] = ()) -> int:
@@ -39,13 +56,13 @@ def answer(work: Callable[[], str], program: str = "s2f", names: Iterable[str] =
     try:
         print(work())
     except SystemExit as stop:  # --help ends here
-        return int(stop.code or 0)
+        return int(stop.code or EXIT_OK)
     except (ArgumentError, S2fError) as error:
         sentence = f"{program}: error: " + " ".join(str(error).split())
         hint = did_you_mean(unknown_option(str(error)), names)
         print("; ".join(filter(None, (sentence, hint))), file=sys.stderr)
-        return 2
-    return 0
+        return EXIT_BAD_INPUT
+    return EXIT_OK
 
 
 def check_names(given: Iterable[str], known: Iterable[str], kind: str) -> None:

@@ -1,0 +1,43 @@
+"""`s2f data check`: is a dataset folder complete, is it honest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_NO, EXIT_OK, typed
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Arguments of `s2f data`.
+
+    Attributes:
+        action: what to do.
+        folder: dataset folder, or a folder of feature shards.
+        json: print one JSON object instead of the table.
+    """
+
+    action: Literal["check"]
+    folder: str
+    json: bool = False
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("action", choices=["check"], help="what to do")
+    parser.add_argument("folder", help="dataset folder, or a folder of feature shards")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the findings; 0 the folder is usable, 1 it is not."""
+    from s2f.check.folder import check
+
+    config = typed(DataConfig, arguments)
+    findings = check(Path(config.folder))
+    print(findings.json() if config.json else findings.table())
+    return EXIT_OK if findings.usable else EXIT_NO

@@ -1,0 +1,35 @@
+"""`s2f doctor`: say what works here and what is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_NO, EXIT_OK, typed
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Arguments of `s2f doctor`.
+
+    Attributes:
+        json: print one JSON object instead of the table.
+    """
+
+    json: bool = False
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the report; 0 the core works, 1 it does not."""
+    from s2f import doctor
+
+    found = doctor.report()
+    print(json.dumps(found, indent=2) if typed(DoctorConfig, arguments).json else doctor.table(found))
+    return EXIT_OK if found["ok"] else EXIT_NO

@@ -1,0 +1,42 @@
+"""`s2f prepare`: make a dataset folder from a dataset on disk."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_OK, typed
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    from s2f.prepare.config import PrepareConfig
+
+    parser.add_argument("--list", action="store_true", help="say which datasets there are and how they must lie")
+    for name, about in (("dataset", "its name"), ("root", "where it lies"), ("out", "dataset folder to write")):
+        parser.add_argument(name, nargs="?", default="", metavar=name.upper(), help=about)
+    parser.add_class_arguments(PrepareConfig, skip={"dataset", "root", "out"})
+
+
+def run(arguments: Namespace) -> int:
+    """Prepare and print what there is now; 0 done."""
+    from s2f.errors import UsageError
+    from s2f.prepare.config import PrepareConfig
+    from s2f.prepare.report import datasets, summary
+
+    if arguments.list:
+        print(datasets())
+        return EXIT_OK
+    config = typed(PrepareConfig, arguments)
+    if not config.out:
+        got = " ".join(filter(None, (config.dataset, config.root))) or "nothing"
+        raise UsageError("s2f prepare DATASET ROOT OUT", got, "`s2f prepare --list` names the datasets")
+    from s2f.prepare.collect import collect
+    from s2f.prepare.writer import write_dataset
+    from s2f.processes import processes
+
+    config.check()
+    sources, facts = collect(config)
+    made = write_dataset(sources, config, facts)
+    if processes().is_main:
+        print(summary(config.out, made))
+    return EXIT_OK

@@ -1,0 +1,24 @@
+"""`s2f simulate`: make a dataset of synthetic people with real voices."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_OK, typed
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    from s2f.simulate.writer import SimulateConfig
+
+    parser.add_argument("out", help="folder for the dataset")
+    parser.add_class_arguments(SimulateConfig, skip={"out"})
+
+
+def run(arguments: Namespace) -> int:
+    """Simulate and print what an ideal observer reaches; 0 done."""
+    from s2f.simulate.truth import calibration
+    from s2f.simulate.writer import SimulateConfig, simulate
+
+    print(calibration(simulate(typed(SimulateConfig, arguments))))
+    return EXIT_OK
