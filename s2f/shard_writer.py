@@ -13,23 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
-from jaxtyping import Float
 from tqdm import tqdm
 
 from encoders.face.base import FaceEncoder
 from s2f import __version__
-from s2f.audio import load
+from s2f.audio import flac_bytes
 from s2f.datasets import SPLITS, DatasetFolder, Row
 from s2f.errors import AssetMissing, CheckpointError, DatasetError, OutputError, UsageError
 from s2f.features import CHUNK, face_features
 from s2f.files import write_text
 from s2f.images import load_image
+from s2f.processes import Processes, processes
 from s2f.shards import ORIGIN, PLACE, PLAN, SUMMARY, encoder_sha256, index_shards, read_plan, shard_name, write_rows
 
 SEED = 0
-STEPS_16_BIT = 2**15  # from 0 to full scale
+SKIPPED = ".skipped.csv"  # after the name of a tar
 Keyed = tuple[str, Row]
 
 
@@ -43,6 +42,8 @@ def write_shards(
     skip_bad: bool = False,
 ) -> dict[str, Any]:
     """Pack recordings and face features into tars, which with their tables are a dataset folder of their own.
+
+    Several processes (`s2f.processes`) pack different tars; the main one indexes them. So does each GPU with "cuda".
 
     One sample per row of voices.csv whose person has a split. Its face is one picture, as the paper takes one frame
     per clip: of the same video where row and picture name one, else of the same person. Which one is drawn from the
@@ -77,6 +78,8 @@ def write_shards(
     if samples_per_shard < 1 or sample_rate_hz < 1:
         got = f"{samples_per_shard} and {sample_rate_hz} Hz"
         raise UsageError("at least 1 sample per shard and 1 Hz", got, "pass for example 1000 and 16000")
+    peers = processes()
+    device = _own_device(device, peers)
     try:
         encoder.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -96,17 +99,32 @@ def write_shards(
         "samples_per_shard": samples_per_shard,
         "shards": {split: sum(name.startswith(split) for name in shards) for split in SPLITS},
     }
-    _claim_folder(out, plan)
-    skipped = _pack(packer, out, shards, TarWriter)
+    if peers.is_main:
+        _claim_folder(out, plan)
+    peers.wait()
+    _require_plan(out, plan)
+    _pack(packer, out, {name: shards[name] for name in peers.share(list(shards))}, TarWriter)
+    peers.wait()
+    if peers.is_main:
+        _complete(data, out, plan, without_split, shards)
+    peers.wait()
+    return dict(json.loads((out / SUMMARY).read_text(encoding="utf-8")))
+
+
+def _complete(
+    data: DatasetFolder, out: Path, plan: dict[str, Any], without_split: int, shards: dict[str, list[Keyed]]
+) -> None:
+    """Index finished tars and write the tables and dataset.json."""
+    skipped = sorted((row for name in shards for row in _skipped_of(out, name)), key=lambda row: row["key"])
+    _write_skipped(out / "skipped.csv", skipped)
     for table in ("people.csv", "truth.csv"):
         if (data.root / table).is_file():
             shutil.copyfile(data.root / table, out / table)
     splits = [data.people[row["identity"]]["split"] for row in index_shards(out)]
     samples = {split: splits.count(split) for split in SPLITS}
-    left_out = {"rows_without_split": without_split, "rows_skipped": skipped}
+    left_out = {"rows_without_split": without_split, "rows_skipped": len(skipped)}
     summary = {"command": "s2f shards", "split_hash": data.split_hash, **plan, "samples": samples, **left_out}
     write_text(out / SUMMARY, json.dumps(summary, indent=2))
-    return summary
 
 
 def _plan_shards(data: DatasetFolder, samples_per_shard: int) -> tuple[dict[str, list[Keyed]], int]:
@@ -137,8 +155,8 @@ def _pictures(data: DatasetFolder) -> dict[tuple[str, str], list[str]]:
 
 
 def _claim_folder(out: Path, plan: dict[str, Any]) -> None:
-    """Store what decides the bytes, or compare it with what an earlier run stored."""
-    stored, fix = out / PLAN, "repeat the old settings to resume, or give a new folder"
+    """Store what decides the bytes in a new folder."""
+    stored = out / PLAN
     try:
         if not stored.is_file():
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -147,40 +165,50 @@ def _claim_folder(out: Path, plan: dict[str, Any]) -> None:
             write_text(stored, json.dumps(plan, indent=2))
     except OSError as error:
         raise OutputError("a writable output folder", f"{error} for {out}", "give another folder") from error
-    before = read_plan(out)
+
+
+def _require_plan(out: Path, plan: dict[str, Any]) -> None:
+    """Compare what decides the bytes with what the folder was begun with."""
+    before, fix = read_plan(out), "repeat the old settings to resume, or give a new folder"
     if changed := sorted(name for name in {*plan, *before} if plan.get(name) != before.get(name)):
         raise OutputError(f"the data and settings that {out} was begun with", f"another {', '.join(changed)}", fix)
 
 
-def _pack(packer: _Packer, out: Path, shards: dict[str, list[Keyed]], tar_writer: Callable[..., Any]) -> int:
-    """Write the tars that are not there yet; return the number of rows left out."""
-    table = out / "skipped.csv"
-    skipped: dict[str, Row] = {}
-    if table.is_file():
-        with table.open(encoding="utf-8", newline="") as file:
-            skipped = {row["key"]: row for row in csv.DictReader(file)}
+def _pack(packer: _Packer, out: Path, shards: dict[str, list[Keyed]], tar_writer: Callable[..., Any]) -> None:
+    """Write the tars that are not there yet, and beside each a table of the rows it lacks."""
     with tqdm(total=sum(map(len, shards.values())), desc="shards", unit="sample", disable=None) as bar:
         for name, rows in shards.items():
-            left_out = [key for key, _ in rows if key in skipped]
-            if not (out / name).is_file() or (left_out and not packer.skip_bad):
-                (out / name).unlink(missing_ok=True)  # before skipped.csv forgets what it lacks
-                for key in left_out:
-                    del skipped[key]
+            if not (out / name).is_file() or (_skipped_of(out, name) and not packer.skip_bad):
+                (out / name).unlink(missing_ok=True)  # before the table forgets what it lacks
+                skipped: list[Row] = []
                 partial = out / f"{name}.partial"
                 with partial.open("wb") as stream, tar_writer(stream, user="s2f", group="s2f", mtime=0) as tar:
                     for sample in packer.samples(rows, skipped):
                         tar.write(sample)
-                _write_skipped(table, skipped)
+                _write_skipped(out / f"{name}{SKIPPED}", skipped)
                 os.replace(partial, out / name)
             bar.update(len(rows))
-    return len(skipped)
 
 
-def _write_skipped(path: Path, skipped: dict[str, Row]) -> None:
+def _skipped_of(out: Path, name: str) -> list[Row]:
+    """Rows that a finished tar lacks."""
+    table = out / f"{name}{SKIPPED}"
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_skipped(path: Path, skipped: list[Row]) -> None:
     if skipped:
-        write_rows(path, [skipped[key] for key in sorted(skipped)])
+        write_rows(path, skipped)
     else:
         path.unlink(missing_ok=True)
+
+
+def _own_device(device: torch.device | str, peers: Processes) -> torch.device | str:
+    """Of several processes on a machine each takes the GPU with its number, unless one is named."""
+    return f"cuda:{peers.local_index}" if str(device) == "cuda" and peers.count > 1 else device
 
 
 @dataclass(frozen=True)
@@ -209,7 +237,7 @@ class _Packer:
             raise DatasetError("a picture for every voice", f"none for {identity} and {self.data.path(row)}", fix)
         return found[int(np.random.default_rng([SEED, int(key)]).integers(len(found)))]
 
-    def samples(self, rows: Sequence[Keyed], skipped: dict[str, Row]) -> Iterator[dict[str, Any]]:
+    def samples(self, rows: Sequence[Keyed], skipped: list[Row]) -> Iterator[dict[str, Any]]:
         """Samples as webdataset takes them; a row that cannot be used is raised, or entered into `skipped`."""
         for first in range(0, len(rows), CHUNK):
             usable: list[tuple[str, Row, bytes, str]] = []
@@ -219,7 +247,7 @@ class _Packer:
                 except DatasetError as error:
                     if not self.skip_bad:
                         raise
-                    skipped[key] = {"key": key, "path": row["path"], "reason": str(error.got)}
+                    skipped.append({"key": key, "path": row["path"], "reason": str(error.got)})
             features = self._features([face for _, _, _, face in usable])
             for (key, row, audio, face), feature in zip(usable, features, strict=True):
                 identity = row["identity"]
@@ -232,7 +260,7 @@ class _Packer:
         """Encoded part of a recording, and the path of its picture."""
         face, path = self.picture(key, row), self.data.path(row)
         try:
-            audio = _flac(self.data.voice(row, self.sample_rate_hz), self.sample_rate_hz)
+            audio = flac_bytes(self.data.voice(row, self.sample_rate_hz), self.sample_rate_hz)
             if self.skip_bad:  # without it `face_features` may fail, and names the picture
                 path = self.data.root / face
                 self.encoder.prepare(load_image(path)[None])
@@ -255,12 +283,3 @@ class _Packer:
             np.save(content, half.numpy(), allow_pickle=False)
             files.append(content.getvalue())
         return files
-
-
-def _flac(waveform: Float[np.ndarray, " S"], sample_rate_hz: int) -> bytes:
-    """16 bit FLAC of a waveform, without loss if it came from 16 bit; what `load` would refuse later is refused."""
-    steps = np.clip(np.round(waveform * STEPS_16_BIT), -STEPS_16_BIT, STEPS_16_BIT - 1).astype(np.int16)
-    load((steps, sample_rate_hz), sample_rate_hz)
-    content = io.BytesIO()
-    soundfile.write(content, steps, sample_rate_hz, "PCM_16", format="FLAC")
-    return content.getvalue()

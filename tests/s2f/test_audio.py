@@ -322,3 +322,81 @@ def test_without_pyav_the_extra_is_named(monkeypatch):
     with pytest.raises(AudioError, match=r"install s2f\[codecs\]"):
         audio.load(data)
     assert len(audio.load(encoded(tone(1), RATE, "MP3")).waveform) >= RATE  # soundfile needs no PyAV
+
+
+# --- a part, doubts as flags, and writing -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["array", "wav", "flac", "ogg", "mp3", "m4a"])
+def test_a_part_is_that_stretch_of_the_whole(name):
+    rate = 44100
+    samples = melody(5, rate)
+    if name == "array":
+        source = (samples, rate)
+    elif name == "m4a":
+        source = encoded_by_av(samples, rate, "ipod", "aac")
+    else:
+        source = encoded(samples, rate, name.upper())
+    whole = audio.load(source, rate).waveform
+    part = audio.load(source, rate, part=(1.25, 3.5))
+    assert len(part.waveform) == round(2.25 * rate)
+    assert part.source_seconds == 2.25
+    assert part.warnings == ()
+    first = round(1.25 * rate)
+    np.testing.assert_allclose(part.waveform, whole[first : first + len(part.waveform)], atol=1e-6)
+    to_the_end = audio.load(source, rate, part=(1.25, np.inf))
+    np.testing.assert_allclose(to_the_end.waveform, whole[first:], atol=1e-6)
+    np.testing.assert_allclose(audio.load(source, rate, part=(0, 99)).waveform, whole, atol=1e-6)
+
+
+def test_a_part_and_a_duration_count_from_its_start():
+    samples = melody(9, RATE)
+    clip = audio.load((samples, RATE), seconds=2, part=(3, 8))
+    np.testing.assert_array_equal(clip.waveform, samples[3 * RATE : 5 * RATE])
+    assert clip.source_seconds == 5.0
+    repeated = audio.load((samples, RATE), seconds=2, part=(3, 4)).waveform
+    np.testing.assert_array_equal(repeated, np.tile(samples[3 * RATE : 4 * RATE], 2))
+
+
+def test_the_rest_of_the_source_does_not_count():
+    clipped = np.clip(tone(2, level=1.5), -1, 1)
+    samples = np.concatenate([np.zeros(2 * RATE), tone(2), clipped])
+    assert audio.load((samples, RATE), part=(2, 4)).flags == ()
+    assert audio.load((samples, RATE), part=(4, 6)).flags == ("clipped",)
+    with pytest.raises(SilentAudio):
+        audio.load((samples, RATE), part=(0, 2))
+    for part in ((5.7, np.inf), (5.7, 6.5), (9, 12)):
+        with pytest.raises(AudioTooShort):
+            audio.load((samples, RATE), part=part)
+
+
+@pytest.mark.parametrize("part", [(-1, 2), (2, 2), (3, 2), (float("nan"), 2), (np.inf, np.inf)])
+def test_a_part_that_is_none(part):
+    with pytest.raises(AudioError, match="a part that starts at 0 s"):
+        audio.load((tone(5), RATE), part=part)
+
+
+def test_early_parts_of_a_damaged_file_are_sound():
+    data = encoded(np.random.default_rng(0).normal(0, 0.1, 10 * RATE), RATE, "FLAC", "PCM_16")[: 2 * 10**5]
+    assert audio.load(data).flags == ("damaged",)
+    assert audio.load(data, part=(1, 3)).flags == ()
+    assert audio.load(data, part=(1, 9)).flags == ("damaged",)
+
+
+def test_much_before_the_part_is_not_kept():
+    """What PyAV decodes before the part is dropped at once: all of it would be 23 MB."""
+    data = encoded_by_av(np.tile(melody(60, RATE), 6), RATE, "ipod", "aac")
+    clip, peak = peak_memory(lambda: audio.load(data, part=(350, 352)))
+    assert clip.source_seconds == 2.0
+    assert peak < 4e6
+
+
+def test_flac_gives_16_bit_sound_back_as_it_was():
+    steps = np.random.default_rng(3).integers(-(2**15), 2**15, RATE).astype(np.int16)
+    data = audio.flac_bytes(audio.load((steps, RATE)).waveform, RATE)
+    np.testing.assert_array_equal(soundfile.read(io.BytesIO(data), dtype="int16")[0], steps)
+    assert soundfile.info(io.BytesIO(data)).subtype == "PCM_16"
+    full = soundfile.read(io.BytesIO(audio.flac_bytes(tone(1, level=1.0), RATE)), dtype="int16")[0]
+    assert (full.min(), full.max()) == (-(2**15), 2**15 - 1)
+    with pytest.raises(SilentAudio):
+        audio.flac_bytes(np.zeros(RATE), RATE)

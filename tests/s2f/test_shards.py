@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from s2f.shard_writer import write_shards
 from s2f.shards import index_shards, main, read_audio, read_face_feature
 from tests.s2f.tiny_data import write_csv, write_dataset
 
+ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
 CPU = torch.device("cpu")
 
@@ -225,6 +227,21 @@ def test_an_interrupted_run_is_resumed(packed, tiny_dataset, encoder, tmp_path, 
     after = (out / "train-000000.tar").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert contents(out) == contents(packed)
+
+
+def test_two_processes_write_the_same_folder(own_dataset, encoder, tmp_path):
+    damage(own_dataset)
+    write_shards(DatasetFolder(own_dataset), encoder, tmp_path / "one", samples_per_shard=2, skip_bad=True)
+    encoder.save_pretrained(tmp_path / "encoder")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "s2f"]
+    words = ["shards", own_dataset, tmp_path / "two", "--face_encoder", tmp_path / "encoder"]
+    words += ["--samples_per_shard", "2", "--skip_bad"]
+    done = subprocess.run([*launcher, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" samples in ") == 1
+    two = contents(tmp_path / "two")
+    assert len(two) > 6
+    assert two == contents(tmp_path / "one")
 
 
 def test_other_data_settings_or_content_are_refused(own_shards, tiny_dataset, own_dataset, encoder, tmp_path):
