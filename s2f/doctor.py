@@ -16,7 +16,7 @@ CORE = (
     *("torch", "torchvision", "diffusers", "accelerate", "safetensors", "kornia", "librosa", "numpy", "scipy"),
     *("scikit-learn", "pillow", "soundfile", "soxr", "jsonargparse"),
 )
-OPTIONAL = ("av", "dlib", "face_recognition_models")
+OPTIONAL = ("av", "dlib", "face_recognition_models", "silero-vad", "webdataset")
 PROBE_HZ = 16000
 SOUNDFILE_FORMATS = {"wav": None, "flac": None, "mp3": None, "ogg": "VORBIS"}
 PYAV_FORMATS = {"m4a": ("ipod", "aac", 16000), "webm": ("webm", "libopus", 48000)}
@@ -52,7 +52,15 @@ def report() -> dict[str, Any]:
     """
     packages = {name: _version(name) for name in CORE + OPTIONAL}
     codecs = {name: _probe(name) for name in (*SOUNDFILE_FORMATS, *PYAV_FORMATS)}
-    assets = [_starter(), _face_detector()]
+    from s2f import faces
+
+    detector = ("face detector", face_detection.DETECTOR_FILE, face_detection.DETECTOR_VARIABLE)
+    predictor = ("landmark predictor", faces.PREDICTOR_FILE, faces.PREDICTOR_VARIABLE)
+    assets = [
+        _starter(),
+        _dlib_model(*detector, "s2f prepare (without it the HOG detector), s2f-eval demographics --faces"),
+        _dlib_model(*predictor, "s2f prepare (or --landmarks starter), s2f-eval simulated --landmarks dlib"),
+    ]
     core_codecs = all(codecs[name] == "ok" for name in SOUNDFILE_FORMATS)
     return {
         "ok": all(packages[name] for name in CORE) and core_codecs and assets[0].found,
@@ -156,19 +164,20 @@ def _starter() -> Asset:
     return Asset("starter checkpoint", str(folder), found, detail, "s2f reconstruct without --checkpoint", how)
 
 
-def _face_detector() -> Asset:
-    path = face_detection.packaged_model(face_detection.DETECTOR_FILE)
+def _dlib_model(kind: str, file_name: str, variable: str, needed_by: str) -> Asset:
+    """A model file of dlib's, see `s2f.face_detection.model_path`."""
+    path = face_detection.packaged_model(file_name)
     try:
-        path = face_detection.detector_path()
+        path = face_detection.model_path(kind, file_name, variable)
         present, detail = True, _size(path.stat().st_size)
     except S2fError:
         present, detail = False, "no file"
     dlib = importlib.util.find_spec("dlib") is not None
     if not dlib:
         detail += "; the package dlib is not installed"
-    how = f"{face_detection.INSTALL}, or point {face_detection.DETECTOR_VARIABLE} at the file"
-    place = str(path) if path else f"face_recognition_models/models/{face_detection.DETECTOR_FILE}"
-    return Asset("dlib face detector", place, present and dlib, detail, "s2f-eval demographics --faces", how)
+    how = f"{face_detection.INSTALL}, or point {variable} at the file"
+    place = str(path) if path else f"face_recognition_models/models/{file_name}"
+    return Asset(f"dlib {kind}", place, present and dlib, detail, needed_by, how)
 
 
 def _size(count: int) -> str:

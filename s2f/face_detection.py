@@ -1,10 +1,12 @@
-"""Finding faces with dlib's CNN detector; dlib and its model file are optional (extra `dlib`)."""
+"""Finding faces with dlib's CNN or HOG detector; dlib and the CNN's model file are optional (extra `dlib`)."""
+
+from __future__ import annotations
 
 import importlib
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,16 +15,33 @@ from s2f.errors import AssetMissing, ImageError
 DETECTOR_FILE = "mmod_human_face_detector.dat"
 DETECTOR_VARIABLE = "S2F_FACE_DETECTOR"
 INSTALL = "install the extra s2f[dlib]"
+FIRST_BOX = (-0.03, 0.09, 0.05, 0.15)  # the HOG detector's left, top, right, bottom edges, in shares of the CNN's box
 
 
 class FaceBox(NamedTuple):
     """A detected face in pixels, `right` and `bottom` exclusive; it may reach beyond the image."""
 
-    left: int
-    top: int
-    right: int
-    bottom: int
+    left: float
+    top: float
+    right: float
+    bottom: float
     confidence: float
+
+    @property
+    def side(self) -> float:
+        """Mean of width and height."""
+        return (self.right - self.left + self.bottom - self.top) / 2
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle (x, y)."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    def mapped(self, x: float, y: float, scale_x: float, scale_y: float) -> FaceBox:
+        """The box in a picture that was cut at (x, y) and then scaled."""
+        left, right = ((edge - x) * scale_x for edge in (self.left, self.right))
+        top, bottom = ((edge - y) * scale_y for edge in (self.top, self.bottom))
+        return FaceBox(left, top, right, bottom, self.confidence)
 
 
 def packaged_model(file_name: str) -> Path | None:
@@ -62,6 +81,13 @@ def model_path(kind: str, file_name: str, variable: str) -> Path:
     return path
 
 
+def _dlib() -> Any:
+    try:
+        return importlib.import_module("dlib")
+    except ImportError as error:
+        raise AssetMissing("the package dlib", "none", INSTALL) from error
+
+
 def detector_path() -> Path:
     """Locate the CNN detector, see `model_path`; S2F_FACE_DETECTOR may name another file."""
     return model_path("face detector", DETECTOR_FILE, DETECTOR_VARIABLE)
@@ -92,10 +118,7 @@ class FaceDetector:
 
     def __init__(self, path: str | Path | None = None, upsample: int = 0):
         model = Path(path) if path is not None else detector_path()
-        try:
-            dlib = importlib.import_module("dlib")
-        except ImportError as error:
-            raise AssetMissing("the package dlib", "none", INSTALL) from error
+        dlib = _dlib()
         try:
             self._detector = dlib.cnn_face_detection_model_v1(str(model))
         except RuntimeError as error:
@@ -121,3 +144,85 @@ class FaceDetector:
             for d in found
         ]
         return sorted(boxes, key=lambda box: -box.confidence)
+
+
+class HogDetector(FaceDetector):
+    """dlib's detector by histograms of oriented gradients: fast, frontal faces only, and it needs no model file.
+
+    Its boxes are given as the CNN detector would draw them, which is what the crops and landmarks of s2f expect.
+
+    Args:
+        upsample: as for `FaceDetector`.
+
+    Raises:
+        AssetMissing: dlib is not installed.
+    """
+
+    def __init__(self, upsample: int = 0):
+        self._detector = _dlib().get_frontal_face_detector()
+        self.upsample = upsample
+
+    def detect(self, image: np.ndarray) -> list[FaceBox]:
+        """Find faces.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            The faces, most confident first.
+
+        Raises:
+            ImageError: not a uint8 RGB image.
+        """
+        found, scores, _ = self._detector.run(np.ascontiguousarray(require_rgb(image)), self.upsample, 0.0)
+        boxes = []
+        for rect, score in zip(found, scores, strict=True):
+            edges = cnn_edges(rect.left(), rect.top(), rect.right() + 1, rect.bottom() + 1)
+            boxes.append(FaceBox(*edges, float(score)))
+        return sorted(boxes, key=lambda box: -box.confidence)
+
+
+def cnn_edges(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+    """Edges of the CNN detector's box around a face, from those of the HOG detector: undoes `FIRST_BOX`."""
+    width = (right - left) / (1 + FIRST_BOX[2] - FIRST_BOX[0])
+    height = (bottom - top) / (1 + FIRST_BOX[3] - FIRST_BOX[1])
+    return (
+        left - FIRST_BOX[0] * width,
+        top - FIRST_BOX[1] * height,
+        right - FIRST_BOX[2] * width,
+        bottom - FIRST_BOX[3] * height,
+    )
+
+
+def gpus() -> int:
+    """How many GPUs the installed dlib computes on; 0 for one built without CUDA, like the wheels of dlib-bin.
+
+    Raises:
+        AssetMissing: dlib is not installed.
+    """
+    dlib = _dlib()
+    return int(dlib.cuda.get_num_devices()) if dlib.DLIB_USE_CUDA else 0
+
+
+def face_detector(name: Literal["auto", "cnn", "hog"], gpu: int = 0) -> tuple[FaceDetector, Literal["cnn", "hog"]]:
+    """Make a face detector.
+
+    Args:
+        name: "cnn", "hog", or "auto": the CNN if its model file is here.
+        gpu: which GPU a dlib built with CUDA computes on; beyond the last one they are counted again from the first.
+
+    Returns:
+        The detector, and which one it is.
+
+    Raises:
+        AssetMissing: dlib is not installed, or the CNN was asked for and its model file is missing or unreadable.
+    """
+    if count := gpus():
+        _dlib().cuda.set_device(gpu % count)
+    if name == "auto":
+        try:
+            detector_path()
+            name = "cnn"
+        except AssetMissing:
+            name = "hog"
+    return (FaceDetector(), "cnn") if name == "cnn" else (HogDetector(), "hog")

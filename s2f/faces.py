@@ -15,13 +15,12 @@ from PIL import Image
 from encoders.face.landmarks import LandmarkRegressor
 from s2f.checkpoints import STARTER, load_network, packaged
 from s2f.errors import AssetMissing, ImageError
-from s2f.face_detection import INSTALL, FaceBox, FaceDetector, model_path, require_rgb
+from s2f.face_detection import FIRST_BOX, INSTALL, FaceBox, FaceDetector, model_path, require_rgb
 
 COMPONENT = "landmarks"  # sub-folder of a checkpoint
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 PREDICTOR_VARIABLE = "S2F_LANDMARK_PREDICTOR"
 ENLARGE = 2  # dlib answers in whole pixels
-FIRST_BOX = (-0.03, 0.09, 0.05, 0.15)  # left, top, right, bottom edges move by this share of the CNN box
 SECOND_CENTRE = (-0.11, 0.18)  # from the mean of points 17 to 67, in units of their standard deviation
 SECOND_SIDE = 4.78  # in the same unit
 JITTER = 0.015  # nine boxes, shifted by this share of the side

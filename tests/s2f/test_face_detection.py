@@ -1,6 +1,7 @@
-"""dlib's detector on a drawn face, and what is said where it is not installed."""
+"""dlib's detectors on a drawn face, and what is said where they are not installed."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from s2f import face_detection
 from s2f.errors import AssetMissing, ImageError
-from s2f.face_detection import FaceDetector
+from s2f.face_detection import FIRST_BOX, FaceBox, FaceDetector, HogDetector, cnn_edges, face_detector
+from s2f.faces import DlibLandmarks
 
 
 def drawn_face(size_px=200):
@@ -104,3 +106,84 @@ def test_a_file_that_is_no_model(tmp_path):
 
 def test_the_model_package_is_never_imported(detector):
     assert "face_recognition_models" not in sys.modules
+
+
+# --- the HOG detector, and the choice between the two -----------------------------------------------------------------
+
+
+def test_map_between_the_two_boxes_is_undone_exactly():
+    cnn = np.array([31.0, 47.0, 131.0, 167.0])  # 100 wide, 120 high
+    size = np.array([100, 120] * 2)
+    hog = cnn + np.array(FIRST_BOX) * size
+    np.testing.assert_allclose(hog, [28, 57.8, 136, 185])  # by hand
+    np.testing.assert_allclose(cnn_edges(*hog), cnn, atol=1e-12)
+
+
+def test_hog_boxes_are_like_the_cnns(detector):
+    picture = Image.new("RGB", (420, 300), (90, 90, 90))
+    picture.paste(drawn_face(), (180, 60))
+    pixels = np.asarray(picture)
+    (cnn,), (hog,) = detector.detect(pixels), HogDetector().detect(pixels)
+    np.testing.assert_allclose(hog.centre, cnn.centre, atol=0.1 * cnn.side)
+    assert 0.8 < hog.side / cnn.side < 1.2
+    assert HogDetector().detect(np.full((120, 120, 3), 128, np.uint8)) == []
+    with pytest.raises(ImageError, match="expected a uint8 RGB image"):
+        HogDetector().detect(np.zeros((9, 9), np.uint8))
+
+
+def test_two_hog_faces_most_confident_first():
+    pytest.importorskip("dlib")
+    picture = Image.new("RGB", (460, 240), (90, 90, 90))
+    picture.paste(drawn_face(160), (10, 40))
+    picture.paste(drawn_face(), (240, 20))
+    boxes = HogDetector().detect(np.asarray(picture))
+    assert len(boxes) == 2
+    assert boxes[0].confidence >= boxes[1].confidence
+
+
+def test_landmarks_in_a_hog_box_start_from_the_hog_detectors_own(detector, monkeypatch):
+    import dlib
+
+    pixels = np.asarray(drawn_face())
+    own = dlib.get_frontal_face_detector()(pixels)[0]
+    points = DlibLandmarks(HogDetector())
+    asked = []
+    predict = points._predict
+    monkeypatch.setattr(points, "_predict", lambda image, edges: asked.append(edges) or predict(image, edges))
+    assert points.landmarks(pixels) is not None
+    expected = [own.left(), own.top(), own.right() + 1, own.bottom() + 1]
+    np.testing.assert_allclose(asked[0] / 2, expected, atol=1e-6)  # the picture is enlarged twice
+
+
+def test_box_in_a_cut_and_scaled_picture():
+    box = FaceBox(30, 50, 70, 110, 0.9)
+    assert box.side == 50
+    assert box.centre == (50, 80)
+    assert box.mapped(10, 20, 2, 0.5) == FaceBox(40, 15, 120, 45, 0.9)
+
+
+def test_choice_of_a_detector(detector, monkeypatch, tmp_path):
+    assert [face_detector(name)[1] for name in ("auto", "cnn", "hog")] == ["cnn", "cnn", "hog"]
+    assert type(face_detector("cnn")[0]) is FaceDetector
+    monkeypatch.setenv(face_detection.DETECTOR_VARIABLE, str(tmp_path / "none.dat"))
+    chosen, name = face_detector("auto")
+    assert (type(chosen), name) == (HogDetector, "hog")
+    with pytest.raises(AssetMissing, match=r"none\.dat"):
+        face_detector("cnn")
+
+
+def test_no_detector_without_dlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    for name in ("auto", "cnn", "hog"):
+        with pytest.raises(AssetMissing, match=r"s2f\[dlib\]"):
+            face_detector(name)
+
+
+@pytest.mark.parametrize(("gpus", "asked"), [(2, [1]), (0, [])])
+def test_each_process_has_its_gpu(monkeypatch, gpus, asked):
+    chosen = []
+    cuda = SimpleNamespace(set_device=chosen.append, get_num_devices=lambda: gpus)
+    fake = SimpleNamespace(DLIB_USE_CUDA=True, cuda=cuda, get_frontal_face_detector=lambda: None)
+    monkeypatch.setitem(sys.modules, "dlib", fake)
+    face_detector("hog", gpu=3)
+    assert chosen == asked
