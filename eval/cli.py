@@ -22,7 +22,7 @@ class DemographicsConfig:
 
     Args:
         checkpoint: "starter" or a checkpoint folder.
-        data: simulated dataset folder.
+        data: dataset folder with the genders of its people.
         split: people to evaluate.
         seconds: how much of each recording is heard.
         faces: count faces with dlib's CNN detector (extra `dlib`).
@@ -120,7 +120,7 @@ class _Command:
 
 
 SETTINGS = ("seconds", "split", "landmarks")
-DATA_HELP = "simulated dataset folder"
+DATA_HELP = "dataset folder"
 COMMANDS = {
     "demographics": _Command(
         DemographicsConfig,

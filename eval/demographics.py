@@ -133,7 +133,7 @@ def evaluate(
 
     Args:
         pipeline: the checkpoint.
-        data: simulated dataset folder; the probes are fitted on its training split.
+        data: dataset folder with the genders of its people; the probes are fitted on its training split.
         split: split to evaluate, of people not seen in training.
         seconds: how much of each recording is heard.
         detector: counts faces in the drawn pictures; None leaves those rows out.
@@ -142,8 +142,9 @@ def evaluate(
         voices: hear the "dev" speakers of this folder of voices instead of the split's recordings.
 
     Returns:
-        Gender agreement (v2f and the probe's own on rendered faces), the shuffled control, adults shown as children,
-        the age probe's own agreement, the share of pictures with one face, and agreement under each condition.
+        Gender agreement (v2f and the probe's own: `rendered` on canonical faces, `photo` where there are none), the
+        shuffled control, adults shown as children, the age probe's own agreement, the share of pictures with one face,
+        and agreement under each condition.
 
     Raises:
         DatasetError: a person without gender, or nothing in the split.
@@ -163,13 +164,14 @@ def evaluate(
     rows.append(
         Row("gender_agreement", "v2f", "shuffled", shuffled.mean(), low, high, "permutation", 0.5, len(true), params)
     )
-    rows += agreement_rows("rendered", says(probes.gender, faces.features), faces.is_male, {"split": split})
+    looked_at = "rendered" if any(row.get("view") == "canonical" for row in data.faces(split)) else "photo"
+    rows += agreement_rows(looked_at, says(probes.gender, faces.features), faces.is_male, {"split": split})
     adult = np.array([voice.age_class == "adult" for voice in speakers])
     if probes.age is not None:
         if adult.any():
             is_child = says(probes.age, shown)[adult] == "child"
             rows.append(share_row("shown_as_child", "v2f", "adult", is_child, None, params))
-        rows += recall_rows("rendered", says(probes.age, faces.features), faces.age_class, {"split": split})
+        rows += recall_rows(looked_at, says(probes.age, faces.features), faces.age_class, {"split": split})
     if detector is not None:
         rows.append(share_row("one_face", "v2f", "U", found, None, params))
     for condition in CONDITIONS if conditions else ():

@@ -118,10 +118,13 @@ def fit_probes(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Probes:
 
 
 def labelled_faces(pipeline: Speech2FacePipeline, data: DatasetFolder, split: str, canonical_only: bool) -> Faces:
-    """Read the faces of a split, with the face's gender (truth.csv's, else the person's) and age (people.csv's)."""
-    rows = [row for row in data.faces(split) if row.get("view") == "canonical" or not canonical_only]
-    if not rows:
-        raise DatasetError(f"canonical faces of {split} people", "none", "make them with `s2f simulate`")
+    """Read the faces of a split, with the face's gender (truth.csv's, else the person's) and age (people.csv's).
+
+    `canonical_only` leaves the others out where there are canonical faces; real people have none.
+    """
+    rows = data.faces(split)
+    canonical = [row for row in rows if row.get("view") == "canonical"]
+    rows = canonical if canonical and canonical_only else rows
     truth = truth_by_identity(data)
     people = [data.people[row["identity"]] | truth.get(row["identity"], {}) for row in rows]
     ages = [age_class(float(person["age"])) if person.get("age") else "" for person in people]
