@@ -114,7 +114,7 @@ class DatasetFolder:
     def _table(self, name: str) -> Path:
         path = self.root / name
         if not path.is_file():
-            fix = "make one with `s2f simulate` or check the path"
+            fix = "make one with `s2f prepare` or `s2f simulate`, or check the path"
             if name in ("people.csv", "voices.csv") and any(self.root.glob("*.tar")):
                 fix = f"the shards have no index: run `python -m s2f.shards {self.root}`"
             raise DatasetError(f"a dataset folder with {name}", f"none at {path}", fix)
@@ -150,7 +150,7 @@ class DatasetFolder:
         rows = self._of("faces.csv", splits)
         boxed = next((row for row in rows if any(row.get(side) for side in ("left", "top", "right", "bottom"))), None)
         if boxed is not None:
-            fix = "crop the pictures to their boxes and leave those columns empty"
+            fix = "crop them: `s2f prepare folders DIR OUT` does"
             raise DatasetError("cropped faces in faces.csv", f"a face box for {boxed['path']}", fix)
         return rows
 
