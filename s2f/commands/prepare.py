@@ -6,6 +6,11 @@ from jsonargparse import ArgumentParser, Namespace
 
 from s2f.options import EXIT_OK, typed
 
+LISTS = {
+    "metadata": "published tables, or folders that hold them",
+    "leave_out": "files with one of these quality flags are left out",
+}
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
@@ -14,7 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="say which datasets there are and how they must lie")
     for name, about in (("dataset", "its name"), ("root", "where it lies"), ("out", "dataset folder to write")):
         parser.add_argument(name, nargs="?", default="", metavar=name.upper(), help=about)
-    parser.add_class_arguments(PrepareConfig, skip={"dataset", "root", "out"})
+    for name, about in LISTS.items():
+        parser.add_argument(f"--{name}", nargs="*", default=[], metavar=name.upper(), help=about)
+    parser.add_class_arguments(PrepareConfig, skip={"dataset", "root", "out", *LISTS})
 
 
 def run(arguments: Namespace) -> int:

@@ -92,4 +92,4 @@ def some_of(count: int, official: int, what: str) -> list[str]:
         official: how many were published.
         what: people, recordings and so on.
     """
-    return [f"{count:,} of {official:,} {what}"] if count < official else []
+    return [f"{count:,} of {official:,} {what} are here"] if count < official else []

@@ -33,8 +33,8 @@ def test_original_pictures_come_before_masked_ones(tmp_path):
     assert found.missing == [
         "vox1: vox1_meta.csv is not there, so voxceleb_id, gender, split stay empty; name it with --metadata",
         "vox2: full_vox2_meta.csv is not there, so voxceleb_id, gender, split stay empty; name it with --metadata",
-        "3 of 3,638 people",
-        "4 of 8,028 pictures",
+        "3 of 3,638 people are here",
+        "4 of 8,028 pictures are here",
     ]
     assert {row["split"] for row in found.people.values()} == {""}
 

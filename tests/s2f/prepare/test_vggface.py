@@ -27,7 +27,7 @@ def test_vggface_at_any_level(tmp_path, name, framing, official, place):
     assert found.people["Aamir_Khan"]["gender"] == "m"
     assert found.people["Zoë O'Yew"]["vggface_id"] == "Zoë O'Yew"
     assert found.people["Zoë O'Yew"]["voxceleb_id"] == ""
-    assert found.missing == [f"3 of {official:,} people"]
+    assert found.missing == [f"3 of {official:,} people are here"]
     assert found.passed_over == []
 
 
@@ -84,7 +84,7 @@ def test_vggface2(tmp_path, place):
         "vggface2_id": "n000001",
     }
     assert found.people["n000002"]["split"] == "train"
-    assert found.missing == ["2 of 9,131 people"]
+    assert found.missing == ["2 of 9,131 people are here"]
 
 
 def test_vggface2_without_its_table_or_its_folders(tmp_path):
@@ -93,7 +93,7 @@ def test_vggface2_without_its_table_or_its_folders(tmp_path):
     assert found.people["n000001"]["split"] == "test"
     assert found.missing == [
         "identity_meta.csv is not there, so name, gender stay empty; name it with --metadata",
-        "1 of 9,131 people",
+        "1 of 9,131 people are here",
         "nobody of the train part (8,631 people)",
     ]
     touch(tmp_path / "flat", "n000001/0001_01.jpg", "n000002/0001_01.jpg", "n000002/face.jpg", "samples/a.jpg")

@@ -96,7 +96,7 @@ def test_voxceleb1_people_are_completed_from_the_table(tmp_path):
         "vggface2_id": "",
     }
     assert found.people["id10270"]["split"] == "test"
-    assert found.missing == ["3 of 153,516 recordings", "2 of 1,251 people"]
+    assert found.missing == ["3 of 153,516 recordings are here", "2 of 1,251 people are here"]
 
 
 def test_voxceleb1_says_what_a_partial_copy_lacks(tmp_path):
@@ -105,8 +105,8 @@ def test_voxceleb1_says_what_a_partial_copy_lacks(tmp_path):
     assert found.people["id10001"]["split"] == "train"
     assert found.missing == [
         "vox1_meta.csv is not there, so name, vggface_id, gender, nationality stay empty; name it with --metadata",
-        "1 of 153,516 recordings",
-        "1 of 1,251 people",
+        "1 of 153,516 recordings are here",
+        "1 of 1,251 people are here",
         "nobody of the test part (40 people)",
     ]
     touch(tmp_path / "other", "test/wav/" + RECORDINGS[2])
@@ -117,7 +117,7 @@ def test_a_whole_voxceleb1_lacks_nothing(tmp_path):
     lines = [f"id{number}\tName_{number}\tm\tUSA\tdev" for number in range(10001, 11252)]
     (tmp_path / "vox1_meta.csv").write_text(HEADER + "\n".join(lines))
     touch(tmp_path, *(f"id{number}/video/00001.wav" for number in range(10001, 11252)))
-    assert scan(voxceleb1, tmp_path).missing == ["1,251 of 153,516 recordings"]
+    assert scan(voxceleb1, tmp_path).missing == ["1,251 of 153,516 recordings are here"]
 
 
 @pytest.mark.parametrize("place", ["", "voxceleb1_wav", "a/b"])
@@ -135,7 +135,7 @@ def test_voxceleb1_first_release(tmp_path, place):
     assert found.people["Eartha_Kitt"]["voxceleb_id"] == "id10270"
     assert found.people["Eartha_Kitt"]["gender"] == "f"
     assert found.people['Zoë "Z." Yew']["voxceleb_id"] == ""
-    assert found.missing == ["3 of 1,251 people"]
+    assert found.missing == ["3 of 1,251 people are here"]
 
 
 def test_voxceleb1_never_takes_a_recording_twice(tmp_path):
@@ -215,7 +215,7 @@ def test_faces_of_voxceleb1(tmp_path, place):
     assert [face.frame_s for face in found.faces] == [15.0, 16.0, 296.0]
     assert {face.columns["factor"] for face in found.faces} == {"1.6"}
     assert found.people["A.J._Buckley"]["voxceleb_id"] == "id10001"
-    assert found.missing == ["2 of 1,251 people"]
+    assert found.missing == ["2 of 1,251 people are here"]
 
 
 def test_faces_of_voxceleb1_with_several_factors_or_none(tmp_path):
@@ -278,7 +278,7 @@ def test_voxceleb2_with_sound_and_films(tmp_path):
     }
     assert found.people["id00012"]["split"] == "train"
     assert found.passed_over == []
-    assert found.missing == ["3 of 1,128,246 recordings", "2 of 6,112 people"]
+    assert found.missing == ["3 of 1,128,246 recordings are here", "2 of 6,112 people are here"]
 
 
 def test_voxceleb2_takes_each_part_from_its_best_file_alone(tmp_path):
@@ -307,7 +307,7 @@ def test_voxceleb2_at_any_level_says_what_it_lacks(tmp_path, place):
     missing = scan(voxceleb2, tmp_path).missing
     assert missing[0].startswith("vox2_meta.csv is not there, so gender, vggface2_id stay empty")
     assert missing[1].startswith("identity_meta.csv is not there, so name stays empty")
-    assert missing[2:4] == ["1 of 1,128,246 recordings", "1 of 6,112 people"]
+    assert missing[2:4] == ["1 of 1,128,246 recordings are here", "1 of 6,112 people are here"]
     assert missing[-1] == "no films (mp4), so there are no faces"
     assert ("nobody of the test part (118 people)" in missing) is ("dev" in place)
 
