@@ -20,7 +20,12 @@ def datasets() -> str:
         facts = [("licence", adaptor.licence), ("needs", adaptor.needs)]
         texts = [*(f"ROOT/{line}" for line in adaptor.layout), *(f"{name}: {value}" for name, value in facts)]
         blocks.append(
-            "\n".join([f"{adaptor.name}: {adaptor.title}", *(line for text in texts for line in _wrapped(text))])
+            "\n".join(
+                [
+                    f"{adaptor.name}: {adaptor.title}",
+                    *(line for text in texts for line in _lines(text, "    ", "        ")),
+                ]
+            )
         )
     return "\n\n".join([*blocks, "s2f prepare DATASET ROOT OUT    copies may be partial; nothing is downloaded"])
 
@@ -60,8 +65,11 @@ def summary(out: str, made: dict[str, Any]) -> str:
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
-        yield from textwrap.wrap(text, WIDTH, initial_indent="  - ", subsequent_indent="    ")
+        yield from _lines(text, "  - ", "    ")
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="        ")
+def _lines(text: str, first: str, others: str) -> list[str]:
+    """Wrap a text; paths and names stay whole."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False
+    )

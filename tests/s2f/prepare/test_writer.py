@@ -176,25 +176,6 @@ def test_order_of_the_sources_does_not_matter(root, three, tmp_path):
         assert content(tmp_path / str(seed)) == content(tmp_path / "a")
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from s2f.prepare.config import PrepareConfig
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource
-from s2f.prepare.writer import write_dataset
-
-root, out, detector = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-voices = [VoiceSource(path.parts[-2], path.relative_to(root).as_posix()) for path in root.rglob("*.wav")]
-faces = [FaceSource(path.parts[-2], path.relative_to(root).as_posix()) for path in root.rglob("*.png")]
-if detector == "none":
-    faces = []
-people = {source.identity: {"split": "train"} for source in (*voices, *faces)}
-config = PrepareConfig("folders", str(root), out, voice_activity=detector != "none", landmarks="starter")
-summary = write_dataset(Sources(root, people, voices, faces), config, {})
-assert summary["counts"]["voices"] >= 12, summary
-"""
-
-
 def test_any_number_of_processes_writes_the_same(tmp_path):
     """Sound, speech, pictures and landmarks, in one process with all threads and in 2 and 4 started by torchrun."""
     require_dlib()
@@ -208,18 +189,17 @@ def test_any_number_of_processes_writes_the_same(tmp_path):
     (root / "0" / "bad.wav").write_bytes(b"no sound")
     for number in range(4):
         Image.fromarray(scene(at=(150 + 10 * number, 60))).save(root / str(number % 3) / f"{number}.png")
-    (tmp_path / "run.py").write_text(SCRIPT)
+    options = ["--detector", "hog", "--landmarks", "starter", "--voice_activity", "true", "--split_seed", "1"]
     found = {}
     for count in (1, 2, 4):
-        start = [sys.executable]
-        if count > 1:
-            start += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)] if count > 1 else []
         out = tmp_path / f"out{count}"
-        words = [*start, tmp_path / "run.py", root, out, "cnn"]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "ACCELERATE_USE_CPU": "true"}
+        words = [sys.executable, *launcher, "-m", "s2f", "prepare", "folders", root, out, *options]
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
         environment.pop("OMP_NUM_THREADS", None)
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
+        done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("next: s2f data check") == 1
         found[count] = content(out)
     assert len([name for name in found[1] if name.endswith((".flac", ".jpg"))]) == 12 + 4
     header = b"identity,path,start_s,duration_s,video,source,quality,speech_s\n"
