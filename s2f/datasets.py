@@ -115,6 +115,8 @@ class DatasetFolder:
         path = self.root / name
         if not path.is_file():
             fix = "make one with `s2f prepare` or `s2f simulate`, or check the path"
+            if name == "truth.csv":
+                fix = "only `s2f simulate` knows the truth; with real people take a recipe that does without it"
             if name in ("people.csv", "voices.csv") and any(self.root.glob("*.tar")):
                 fix = f"the shards have no index: run `python -m s2f.shards {self.root}`"
             raise DatasetError(f"a dataset folder with {name}", f"none at {path}", fix)

@@ -90,6 +90,11 @@ def test_face_boxes_are_refused_until_something_crops(tmp_path):
     assert len(DatasetFolder(tmp_path).faces("train")) == 1
 
 
+def test_truth_is_only_known_of_simulated_people(tiny_dataset):
+    with pytest.raises(DatasetError, match=r"with truth\.csv, got none .*; only `s2f simulate` knows the truth"):
+        DatasetFolder(tiny_dataset).truth(["id0"], "voice_gender")
+
+
 def test_missing_landmarks_are_named(tiny_dataset):
     data = DatasetFolder(tiny_dataset)
     rows = list(data.canonical_faces("val").values())

@@ -22,6 +22,7 @@ from tests.s2f.prepare.cast import CAST, Person, whose_face, whose_voice
 from tests.s2f.prepare.trees import FOLDER_NAMES, TREES, folders
 from tests.s2f.training.runs import RECIPE, frozen_networks, rows
 
+RECIPES = Path(__file__).resolve().parents[3] / "s2f" / "recipes"
 QUICK = ("--detector", "hog", "--landmarks", "none")
 FACE_RECIPE = """
 encoder: compact
@@ -211,6 +212,14 @@ def test_one_step_of_training(trained, case):
     assert row["step"] == 1
     assert row["loss"] > 0
     assert (trained(case) / "pipeline" / "model_index.json").is_file()
+
+
+def test_the_recipe_for_real_pairs_takes_a_prepared_folder_as_it_is(prepared, tmp_path):
+    data, out = prepared(Case("folders", voices_each=2, faces_each=2, same_video=9)), tmp_path / "run"
+    words = ["--config", str(RECIPES / "real_pairs.yaml"), "--data", str(data), "--output_dir", str(out)]
+    small = ["--train_batch_size", "2", "--max_train_steps", "1", "--logging_steps", "1", "--cpu", "true"]
+    assert run(Speech2FaceArguments, train_speech2face, [*words, *small]) == 0
+    assert [row["step"] for row in rows(out)] == [1]
 
 
 @pytest.mark.parametrize("case", PAIRED, ids=str)
