@@ -269,7 +269,7 @@ def _from_stream(stream: BinaryIO, name: str, start_s: float, seconds: float) ->
 
 def _from_pyav(av: ModuleType, stream: BinaryIO, start_s: float, seconds: float) -> _Decoded:
     """Decode with FFmpeg's libraries; playlists may not open other files or addresses."""
-    with av.open(stream, metadata_errors="ignore", options={"protocol_whitelist": "none"}) as container:
+    with av.open(stream, metadata_errors="ignore", container_options={"protocol_whitelist": "none"}) as container:
         track = container.streams.audio[0]
         rate = track.codec_context.sample_rate
         track_s = float(track.duration * track.time_base) if track.duration else 0.0
