@@ -88,7 +88,10 @@ def _spread(count: int, start_s: float, end_s: float) -> list[float]:
 @contextmanager
 def _opened(av: ModuleType, path: Path) -> Iterator[tuple[Any, Any]]:
     """A film's container and its picture track."""
-    with path.open("rb") as stream, av.open(stream, metadata_errors="ignore", container_options=NO_OTHER_FILES) as container:
+    with (
+        path.open("rb") as stream,
+        av.open(stream, metadata_errors="ignore", container_options=NO_OTHER_FILES) as container,
+    ):
         yield container, container.streams.video[0]
 
 
