@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -173,14 +174,21 @@ def test_interrupt_says_what_is_safe(shared, tiny_dataset, tmp_path):
     folder = tmp_path / "run"
     words = command(1, *shared, "--data", tiny_dataset, "--output_dir", folder)
     words += ["--max_train_steps", "100000", "--dataloader_num_workers", "1", "--checkpoints_total_limit", "1"]
-    process = subprocess.Popen(words, start_new_session=True, env=environment(), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not ((folder / "log.jsonl").is_file() and len(rows(folder)) > 3):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, the loading process included
-    _, errors = process.communicate(timeout=60)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell makes background jobs deaf to it
+    process = subprocess.Popen(
+        words, start_new_session=True, env=environment(), stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not ((folder / "log.jsonl").is_file() and len(rows(folder)) > 3):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, the loading process included
+        _, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, errors[-2000:]
     last = errors.splitlines()[-1]
     assert "interrupted" in last
