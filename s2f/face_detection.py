@@ -138,12 +138,14 @@ class FaceDetector:
         Raises:
             ImageError: not a uint8 RGB image.
         """
-        found = self._detector(np.ascontiguousarray(require_rgb(image)), self.upsample)
-        boxes = [
+        found = self._found(np.ascontiguousarray(require_rgb(image)))
+        return sorted(found, key=lambda box: -box.confidence)
+
+    def _found(self, image: np.ndarray) -> list[FaceBox]:
+        return [
             FaceBox(d.rect.left(), d.rect.top(), d.rect.right() + 1, d.rect.bottom() + 1, float(d.confidence))
-            for d in found
+            for d in self._detector(image, self.upsample)
         ]
-        return sorted(boxes, key=lambda box: -box.confidence)
 
 
 class HogDetector(FaceDetector):
@@ -162,24 +164,12 @@ class HogDetector(FaceDetector):
         self._detector = _dlib().get_frontal_face_detector()
         self.upsample = upsample
 
-    def detect(self, image: np.ndarray) -> list[FaceBox]:
-        """Find faces.
-
-        Args:
-            image: (H, W, 3) uint8 RGB.
-
-        Returns:
-            The faces, most confident first.
-
-        Raises:
-            ImageError: not a uint8 RGB image.
-        """
-        found, scores, _ = self._detector.run(np.ascontiguousarray(require_rgb(image)), self.upsample, 0.0)
-        boxes = []
-        for rect, score in zip(found, scores, strict=True):
-            edges = cnn_edges(rect.left(), rect.top(), rect.right() + 1, rect.bottom() + 1)
-            boxes.append(FaceBox(*edges, float(score)))
-        return sorted(boxes, key=lambda box: -box.confidence)
+    def _found(self, image: np.ndarray) -> list[FaceBox]:
+        found, scores, _ = self._detector.run(image, self.upsample, 0.0)
+        return [
+            FaceBox(*cnn_edges(rect.left(), rect.top(), rect.right() + 1, rect.bottom() + 1), float(score))
+            for rect, score in zip(found, scores, strict=True)
+        ]
 
 
 def cnn_edges(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:

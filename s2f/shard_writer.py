@@ -43,7 +43,8 @@ def write_shards(
 ) -> dict[str, Any]:
     """Pack recordings and face features into tars, which with their tables are a dataset folder of their own.
 
-    Several processes (`s2f.processes`) pack different tars; the main one indexes them. So does each GPU with "cuda".
+    Several processes (`s2f.processes`) pack different tars, with "cuda" each on a GPU of its own; the main one indexes
+    them.
 
     One sample per row of voices.csv whose person has a split. Its face is one picture, as the paper takes one frame
     per clip: of the same video where row and picture name one, else of the same person. Which one is drawn from the

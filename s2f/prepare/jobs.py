@@ -13,7 +13,7 @@ from itertools import chain, repeat
 from posixpath import splitext
 from typing import Generic, Literal, NamedTuple, TypeVar
 
-from s2f.prepare.sources import VIDEO, FaceSource, Sources, VoiceSource
+from s2f.prepare.sources import FaceSource, Sources, VoiceSource, is_film
 
 BUCKET_DIGITS = 3
 LONGEST_NAME = 200  # bytes; file systems take 255, and marks and temporary names need some
@@ -81,11 +81,6 @@ def plan_jobs(sources: Sources, frames_per_clip: int) -> tuple[list[Job], list[U
 def output_names(job: Job, frames_per_clip: int) -> list[str]:
     """Names of the files a job writes, relative to the dataset folder."""
     return [job.stem + ending for ending in _endings(job.source, frames_per_clip)]
-
-
-def is_film(path: str) -> bool:
-    """Whether a picture is to be taken from a film, by the name of the file."""
-    return path.lower().endswith(VIDEO)
 
 
 def printable(text: str) -> str:

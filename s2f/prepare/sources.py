@@ -140,6 +140,11 @@ class Adaptor:
     scan: Callable[[Path, Tables], Sources]
 
 
+def is_film(path: str) -> bool:
+    """Whether a file is a film, by the name of the file."""
+    return path.lower().endswith(VIDEO)
+
+
 def entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name, without hidden entries; empty if there is no such folder."""
     if not folder.is_dir():

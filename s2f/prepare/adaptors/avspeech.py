@@ -24,6 +24,7 @@ from s2f.prepare.sources import (
     Sources,
     Tables,
     VoiceSource,
+    is_film,
     require_root,
     require_some,
 )
@@ -50,7 +51,7 @@ class _File:
     @property
     def rank(self) -> tuple[bool, bool]:
         """Order of preference for the sound: cut clips, then sound files."""
-        return self.part_s is None, _is_film(self.path)
+        return self.part_s is None, is_film(self.path)
 
 
 @dataclass
@@ -166,7 +167,7 @@ def _add(part: _Part, sources: Sources) -> set[str]:
     video = f"{part.identity}_{_short(part.start_s)}"
     sources.people.setdefault(part.identity, {"identity": part.identity, "split": part.split})
     ranked = sorted(part.files, key=lambda file: file.rank)
-    sound, films = ranked[0], [file for file in ranked if _is_film(file.path)]
+    sound, films = ranked[0], [file for file in ranked if is_film(file.path)]
     sources.voices.append(VoiceSource(part.identity, sound.path, video, *_span(sound, part)))
     if films:
         start, end = _span(films[0], part)
@@ -176,10 +177,6 @@ def _add(part: _Part, sources: Sources) -> set[str]:
 
 def _span(file: _File, part: _Part) -> tuple[float, float | None]:
     return (part.start_s, part.end_s) if file.part_s is None else (0.0, None)
-
-
-def _is_film(path: str) -> bool:
-    return path.lower().endswith(VIDEO)
 
 
 def _short(seconds: float) -> str:

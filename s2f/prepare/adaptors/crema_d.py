@@ -19,6 +19,7 @@ from s2f.prepare.sources import (
     Sources,
     Tables,
     VoiceSource,
+    is_film,
     require_root,
     require_some,
 )
@@ -95,7 +96,7 @@ def _rank(path: str) -> tuple[bool, int, str]:
 def _add(clip: _Clip, paths: list[str], sources: Sources) -> None:
     columns = {"emotion": clip.emotion, "level": clip.level, "sentence": clip.sentence}
     video = "_".join(clip)
-    films = [path for path in paths if path.lower().endswith(VIDEO)]
+    films = [path for path in paths if is_film(path)]
     sources.voices.append(VoiceSource(clip.actor, paths[0], video, columns=columns))
     if films:
         sources.faces.append(FaceSource(clip.actor, films[0], video, columns=columns))
@@ -123,7 +124,7 @@ def _demographics(table: Path) -> dict[str, Row]:
 
 
 def _say_what_is_missing(sources: Sources, known: dict[str, Row], table: Path | None) -> None:
-    films = sum(voice.path.lower().endswith(VIDEO) for voice in sources.voices)
+    films = sum(is_film(voice.path) for voice in sources.voices)
     sound = len(sources.voices) - films
     counts = [
         (len(sources.people), f"{len(sources.people)} of {ACTORS} actors are here", ACTORS),

@@ -21,6 +21,7 @@ from s2f.prepare.sources import (
     Sources,
     Tables,
     VoiceSource,
+    is_film,
     require_root,
     require_some,
 )
@@ -77,14 +78,14 @@ def _lying(sources: Sources, voices: bool, faces: bool) -> None:
     wanted = (*(AUDIO if voices else ()), *VIDEO, *(PICTURES if faces else ()))
     for path in text_files(sources, wanted):
         identity, *between, name = path.split("/") if "/" in path else ("", path)
-        is_film = name.lower().endswith(VIDEO)
-        video = "/".join(between) or (Path(name).stem if is_film else "")
+        film = is_film(name)
+        video = "/".join(between) or (Path(name).stem if film else "")
         if not identity:
             sources.passed_over.append((path, "it lies in no person's folder"))
             continue
-        if voices and (is_film or name.lower().endswith(AUDIO)):
+        if voices and (film or name.lower().endswith(AUDIO)):
             sources.voices.append(VoiceSource(identity, path, video))
-        if faces and (is_film or name.lower().endswith(PICTURES)):
+        if faces and (film or name.lower().endswith(PICTURES)):
             sources.faces.append(FaceSource(identity, path, video))
 
 

@@ -16,6 +16,7 @@ from s2f.prepare.sources import (
     Sources,
     Tables,
     VoiceSource,
+    is_film,
     require_root,
     require_some,
 )
@@ -81,7 +82,7 @@ def _find(sources: Sources) -> dict[_Part, list[str]]:
 
 def _rank(path: str) -> tuple[int, str]:
     """Order in which the files of a part are taken for its sound."""
-    kind = 0 if path.lower().endswith(AAC) else 2 if path.lower().endswith(VIDEO) else 1
+    kind = 0 if path.lower().endswith(AAC) else 2 if is_film(path) else 1
     return kind, path
 
 
