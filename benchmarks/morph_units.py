@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional as F
 
 from decoder.warp import warp_image
+from s2f.backbones import load_face_encoder
 from s2f.datasets import DatasetFolder
-from s2f.features import load_face_encoder
 from s2f.images import load_batch, to_bytes
 from s2f.training.morphs import LANDMARK_WEIGHT, SMALL_PX
 

@@ -11,28 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from encoders.face.base import FaceEncoder
-from encoders.face.compact import CompactFaceEncoder
-from encoders.face.vgg_face import VGGFace
-from s2f.checkpoints import load_network, read_json
-from s2f.errors import CheckpointError
 from s2f.images import load_batch
 
 CHUNK = 256
-FACE_ENCODERS: dict[str, type[FaceEncoder]] = {"compact": CompactFaceEncoder, "vgg_face": VGGFace}
-
-
-def load_face_encoder(folder: str | Path) -> FaceEncoder:
-    """Load whichever face encoder a folder holds, strictly, in eval mode.
-
-    Raises:
-        CheckpointError: see `load_network`; or the folder holds another kind of network.
-    """
-    found = read_json(Path(folder) / "config.json").get("_class_name")
-    for encoder_class in FACE_ENCODERS.values():
-        if encoder_class.__name__ == found:
-            return load_network(encoder_class, folder)
-    names = ", ".join(encoder_class.__name__ for encoder_class in FACE_ENCODERS.values())
-    raise CheckpointError(f"a face encoder ({names}) in {folder}", str(found), "give the folder of a face encoder")
 
 
 @torch.inference_mode()

@@ -15,22 +15,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from encoders.voice.base import VoiceEncoder
 from encoders.voice.spectrogram import ComplexSpectrogram
 
 KERNEL = 4
 PAPER_STRIDES = ((1, 1),) * 7 + ((2, 2),) * 2
 
 
-class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
+class Speech2FaceVoiceEncoder(VoiceEncoder):
     """Voice clip to pseudo face feature; the paper's network with the default arguments (148,062,976 parameters).
 
     Any clip of at least `min_seconds` is accepted: pooling is along time only, and the last pooling averages all of it.
     """
+
+    front_end: ComplexSpectrogram
 
     @register_to_config
     def __init__(
@@ -96,11 +98,6 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
         return self.config.feature_size
 
     @property
-    def sample_rate_hz(self) -> int:
-        """Sample rate of the waveform, in Hz."""
-        return self.config.sample_rate_hz
-
-    @property
     def min_frames(self) -> int:
         """Smallest number of spectrogram frames that leaves one frame after the last convolution."""
         frames = 1
@@ -149,11 +146,11 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
                 x = self.pool(x)
         return torch.relu(self.fc1(x.flatten(1)))
 
-    def forward(self, spectrogram: Float[Tensor, "B 2 T F"]) -> Float[Tensor, "B D"]:
+    def features(self, signal: Float[Tensor, "B 2 T F"]) -> Float[Tensor, "B D"]:
         """Compressed complex spectrogram to face feature (Table 1).
 
         Args:
-            spectrogram: (B, 2, T, F) from `front_end`, T >= `min_frames`.
+            signal: (B, 2, T, F) from `front_end`, T >= `min_frames`.
 
         Returns:
             (B, D) face feature, not normalised, no final activation.
@@ -161,15 +158,4 @@ class Speech2FaceVoiceEncoder(ModelMixin, ConfigMixin):
         Raises:
             ValueError: see `hidden`.
         """
-        return self.fc2(self.hidden(spectrogram))
-
-    def encode(self, waveform: Float[Tensor, "B S"]) -> Float[Tensor, "B D"]:
-        """Waveform to face feature: front end and network in one call.
-
-        Args:
-            waveform: (B, S) mono samples in [-1, 1] at `sample_rate_hz`, at least `min_seconds` long.
-
-        Returns:
-            (B, D) face feature, see `forward`.
-        """
-        return self(self.front_end(waveform))
+        return self.fc2(self.hidden(signal))

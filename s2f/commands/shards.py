@@ -43,8 +43,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Pack and print what was packed; 0 done."""
+    from s2f.backbones import load_face_encoder
     from s2f.datasets import DatasetFolder
-    from s2f.features import load_face_encoder
     from s2f.processes import processes
     from s2f.shard_writer import write_shards
 

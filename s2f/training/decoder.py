@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from decoder.normalized import NormalizedFaceDecoder
 from decoder.warp import warp_image
+from s2f.backbones import load_face_encoder
 from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
-from s2f.features import load_face_encoder
 from s2f.files import file_sha256, whole_folder
 from s2f.images import grid, spread
 from s2f.losses import feature_cosine, gradient_l1, landmark_mse, texture_l1

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from encoders.face.base import FaceEncoder
+from s2f.backbones import FACE_ENCODERS
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import DatasetError
-from s2f.features import FACE_ENCODERS
 from s2f.files import whole_folder
 from s2f.images import grid, load_batch, spread
 from s2f.training.arguments import TrainingArguments, build_network

@@ -18,10 +18,11 @@ from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from s2f.augment import STRENGTHS, augment_voice
+from s2f.backbones import load_face_encoder
 from s2f.checkpoints import load_network
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import RecipeError
-from s2f.features import face_features, load_face_encoder
+from s2f.features import face_features
 from s2f.files import whole_folder
 from s2f.images import spread
 from s2f.losses import pixel_l1, speech2face_terms

@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
+from s2f.backbones import load_face_encoder
 from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
-from s2f.features import load_face_encoder
 from s2f.shard_writer import write_shards
 from s2f.training.arguments import TrainingArguments, run
 from s2f.training.loop import start

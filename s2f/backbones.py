@@ -1,0 +1,53 @@
+"""The encoders that recipes and checkpoints may name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from encoders.face.base import FaceEncoder
+from encoders.face.compact import CompactFaceEncoder
+from encoders.face.vgg_face import VGGFace
+from encoders.voice.base import VoiceEncoder
+from encoders.voice.speech2face import Speech2FaceVoiceEncoder
+from s2f.checkpoints import load_network, read_json
+from s2f.errors import CheckpointError
+
+FACE_ENCODERS: dict[str, type[FaceEncoder]] = {
+    "compact": CompactFaceEncoder,
+    "vgg_face": VGGFace,
+}
+VOICE_ENCODERS: dict[str, type[VoiceEncoder]] = {
+    "speech2face": Speech2FaceVoiceEncoder,
+}
+
+Encoder = TypeVar("Encoder", FaceEncoder, VoiceEncoder)
+
+
+def load_face_encoder(folder: str | Path) -> FaceEncoder:
+    """Load whichever face encoder a folder holds, strictly, in eval mode.
+
+    Raises:
+        CheckpointError: see `load_network`; or the folder holds another kind of network.
+    """
+    return _load(FACE_ENCODERS, folder, "face")
+
+
+def load_voice_encoder(folder: str | Path) -> VoiceEncoder:
+    """Load whichever voice encoder a folder holds, strictly, in eval mode.
+
+    Raises:
+        CheckpointError: see `load_network`; or the folder holds another kind of network.
+    """
+    return _load(VOICE_ENCODERS, folder, "voice")
+
+
+def _load(known: Mapping[str, type[Encoder]], folder: str | Path, kind: str) -> Encoder:
+    found = read_json(Path(folder) / "config.json").get("_class_name")
+    for encoder_class in known.values():
+        if encoder_class.__name__ == found:
+            return load_network(encoder_class, folder)
+    names = ", ".join(encoder_class.__name__ for encoder_class in known.values())
+    fix = f"give the folder of a {kind} encoder"
+    raise CheckpointError(f"a {kind} encoder ({names}) in {folder}", str(found), fix)
