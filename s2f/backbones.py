@@ -8,18 +8,32 @@ from typing import TypeVar
 
 from encoders.face.base import FaceEncoder
 from encoders.face.compact import CompactFaceEncoder
+from encoders.face.insight import IRFace
+from encoders.face.vgg16_pooled import PooledVGG16
 from encoders.face.vgg_face import VGGFace
+from encoders.face.vgg_m import VGGMFace
 from encoders.voice.base import VoiceEncoder
+from encoders.voice.fast_resnet import FastResNetSE34L
+from encoders.voice.soundnet import SoundNet
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
+from encoders.voice.thin_resnet import ThinResNet34
+from encoders.voice.vgg_m import VGGMVoice
 from s2f.checkpoints import load_network, read_json
 from s2f.errors import CheckpointError
 
 FACE_ENCODERS: dict[str, type[FaceEncoder]] = {
     "compact": CompactFaceEncoder,
     "vgg_face": VGGFace,
+    "vgg_m": VGGMFace,
+    "vgg16_pooled": PooledVGG16,
+    "ir": IRFace,
 }
 VOICE_ENCODERS: dict[str, type[VoiceEncoder]] = {
     "speech2face": Speech2FaceVoiceEncoder,
+    "vgg_m": VGGMVoice,
+    "soundnet": SoundNet,
+    "thin_resnet": ThinResNet34,
+    "fast_resnet": FastResNetSE34L,
 }
 
 Encoder = TypeVar("Encoder", FaceEncoder, VoiceEncoder)

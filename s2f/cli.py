@@ -22,6 +22,7 @@ COMMANDS = {
     "simulate": "make a dataset of synthetic people with real voices",
     "prepare": "make a dataset folder from VoxCeleb, AVSpeech, your own films and others",
     "data": "check a dataset folder: is it complete, is it honest",
+    "embed": "write the embeddings folder of a matching checkpoint",
     "shards": "pack a dataset's voices and face features into tar files",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from diffusers.configuration_utils import ConfigMixin
@@ -35,7 +35,12 @@ class FaceEncoder(ModelMixin, ConfigMixin):
     """Base class: `prepare` to the input contract, `features`, `logits`.
 
     The contract lives in the config: `image_size_px`, `image_mean` and `image_std` (RGB, in units of `image_range`).
+
+    Attributes:
+        CLASSIFIER: first word of the names of the parameters that only `logits` uses.
     """
+
+    CLASSIFIER: ClassVar[str] = "classifier"
 
     @property
     def image_size_px(self) -> int:
@@ -80,8 +85,26 @@ class FaceEncoder(ModelMixin, ConfigMixin):
         raise NotImplementedError
 
     def logits(self, feature: Float[Tensor, "B D"]) -> Float[Tensor, "B N"]:
-        """Feature (B, D) to identity logits (B, N)."""
-        raise NotImplementedError
+        """Identity logits of a feature by the linear layer `CLASSIFIER`.
+
+        Args:
+            feature: (B, D).
+
+        Returns:
+            (B, N) logits before the softmax.
+
+        Raises:
+            ValueError: built with `num_identities` 0.
+        """
+        if not self.num_identities:
+            raise ValueError("expected an encoder with identities, got num_identities 0; build it with more")
+        return self.get_submodule(self.CLASSIFIER)(feature)
+
+    def freeze_classifier(self) -> None:
+        """Take the parameters that only `logits` uses out of training, for those who train `features` alone."""
+        for name, parameter in self.named_parameters():
+            if name.partition(".")[0] == self.CLASSIFIER:
+                parameter.requires_grad_(False)
 
     def forward(self, image: Float[Tensor, "B 3 P P"]) -> FaceEncoderOutput:
         """Return `features(image)` and its `logits`."""

@@ -37,6 +37,8 @@ class CompactFaceEncoder(FaceEncoder):
     predicted from a voice may have any length.
     """
 
+    CLASSIFIER = "identities"
+
     @register_to_config
     def __init__(
         self,

@@ -27,6 +27,8 @@ class VGGFace(FaceEncoder):
     alone, which leaves no other reading. Values are therefore >= 0.
     """
 
+    CLASSIFIER = "fc8"
+
     @register_to_config
     def __init__(
         self,

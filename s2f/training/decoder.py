@@ -32,7 +32,7 @@ from s2f.perceptual import load_lpips, lpips_distance
 from s2f.training.arguments import TrainingArguments, build_network, free
 from s2f.training.checkpointing import run_sources
 from s2f.training.decoder_data import Faces, Samples, add_noise, head_mask
-from s2f.training.loop import start, train
+from s2f.training.loop import SteadyTask, start, train
 
 CHUNK = 16
 
@@ -146,7 +146,7 @@ class DecoderModule(nn.Module):
         return batch
 
 
-class DecoderTask:
+class DecoderTask(SteadyTask):
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: DecoderArguments, device: torch.device) -> None:

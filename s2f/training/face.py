@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from kornia.augmentation import AugmentationSequential, ColorJiggle, RandomAffine, RandomGaussianBlur
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -25,7 +24,8 @@ from s2f.files import whole_folder
 from s2f.images import grid, load_batch, spread
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.checkpointing import run_sources
-from s2f.training.loop import start, train
+from s2f.training.face_augmentation import face_augmentation
+from s2f.training.loop import SteadyTask, start, train
 
 THUMBNAIL_PX = 16
 
@@ -41,7 +41,7 @@ class FaceArguments(TrainingArguments):
         augment: random shift, scale, colour and blur.
     """
 
-    encoder: Literal["compact", "vgg_face"] = "compact"
+    encoder: Literal["compact", "vgg_face", "vgg_m", "vgg16_pooled", "ir"] = "compact"
     network: dict[str, Any] = field(default_factory=dict)
     side_tasks: bool = False
     augment: bool = True
@@ -109,16 +109,7 @@ class FaceModule(nn.Module):
     def __init__(self, encoder: FaceEncoder, augment: bool, side_tasks: bool) -> None:
         super().__init__()
         self.encoder = encoder
-        self.augment = (
-            AugmentationSequential(
-                RandomAffine(degrees=6, translate=(0.06, 0.06), scale=(0.9, 1.12), padding_mode="border", p=1.0),
-                ColorJiggle(0.15, 0.15, 0.15, 0.02, p=0.8),
-                RandomGaussianBlur((5, 5), (0.3, 1.5), p=0.3),
-                data_keys=["input"],
-            )
-            if augment
-            else nn.Identity()
-        )
+        self.augment = face_augmentation("light" if augment else "none", encoder.image_size_px)
         if side_tasks:
             size = encoder.embedding_dim
             sizes = {"landmarks": 136, "thumbnail": 3 * THUMBNAIL_PX**2, "gender": 1, "age": 1}
@@ -146,7 +137,7 @@ class FaceModule(nn.Module):
         }
 
 
-class FaceTask:
+class FaceTask(SteadyTask):
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: FaceArguments) -> None:

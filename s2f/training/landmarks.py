@@ -24,7 +24,7 @@ from s2f.files import whole_folder
 from s2f.images import grid, load_batch, spread
 from s2f.training.arguments import TrainingArguments, build_network
 from s2f.training.checkpointing import run_sources
-from s2f.training.loop import start, train
+from s2f.training.loop import SteadyTask, start, train
 
 REFERENCE_PX = 224  # losses and figures are in pixels of a picture of this side
 FLIP = [
@@ -245,7 +245,7 @@ class LandmarkModule(nn.Module):
         return images + strength * torch.randn_like(images), move_points(points, maps)
 
 
-class LandmarkTask:
+class LandmarkTask(SteadyTask):
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: LandmarkArguments) -> None:

@@ -36,7 +36,7 @@ from s2f.training.arguments import TrainingArguments
 from s2f.training.bad_items import SkippingItems, add_skipped, collate
 from s2f.training.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
 from s2f.training.finite import FiniteCheck
-from s2f.training.optimization import build_optimizer, learning_rate, scaled
+from s2f.training.optimization import build_optimizer, scaled, set_rates
 from s2f.training.run_log import RunLog
 from s2f.training.sampler import StepSampler
 
@@ -52,7 +52,8 @@ class Task(Protocol):
     def dataset(self) -> Dataset:
         """Map-style, indexed by (epoch, item), so that an item's randomness depends on nothing else.
 
-        An attribute `runs`, where there is one, says how many neighbouring items lie together: see `epoch_order`.
+        An attribute `runs`, where there is one, says how many neighbouring items lie together: see `epoch_order`. One
+        named `distinct` says whether no item may be twice in a batch: see `StepSampler`.
         """
 
     @property
@@ -62,11 +63,36 @@ class Task(Protocol):
     def to(self, device: torch.device) -> None:
         """Move what is not part of `module` (frozen networks, targets) to the device."""
 
+    def begin_step(self, step: int) -> None:
+        """Change what depends on the step (0-based), before it is taken; called by every process."""
+
     def validate(self, folder: Path) -> dict[str, float]:
         """Write pictures of fixed validation faces to `folder` and return figures by name."""
 
     def export(self, folder: Path) -> None:
         """Write the trained network in checkpoint layout."""
+
+
+class SteadyTask:
+    """Base of tasks in which nothing depends on the step."""
+
+    def begin_step(self, step: int) -> None:
+        """Change nothing."""
+
+
+class Best:
+    """The best value so far of the figure that `keep_best` names; stored with every checkpoint."""
+
+    def __init__(self) -> None:
+        self.value = -math.inf
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"value": self.value}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Restore it."""
+        self.value = state["value"]
 
 
 @dataclass
@@ -83,16 +109,18 @@ class State:
     folder: Path
     total_steps: int
     decides: dict[str, Any]
+    best: Best
     step: int = 0
 
 
-def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) -> None:
+def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator, last: bool = True) -> None:
     """Train a task from its recipe, or go on from a checkpoint.
 
     Args:
         task: networks, data and losses.
         arguments: the recipe.
         accelerator: made by `start`.
+        last: whether nothing else will be trained with this accelerator.
 
     Raises:
         RecipeError: nothing to resume from, a checkpoint beyond the last step or of other settings, a loss that is not
@@ -112,6 +140,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
     started = time.perf_counter()
     batches = iter(_loader(state, task.dataset))
     while state.step < state.total_steps:
+        task.begin_step(state.step)
         terms = _train_step(state, batches)
         state.step += 1
         progress.update()
@@ -128,10 +157,11 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator) ->
             save_checkpoint(accelerator, state.folder, state.step, state.decides, limit)
     progress.close()
     if accelerator.is_main_process:
-        with _averaged(state), writing(state.folder):
-            task.export(state.folder)
+        if not arguments.keep_best:
+            _export(state, task)
         state.log.add(state.step, {"event": "done", "exported": True})
-    accelerator.end_training()
+    if last:
+        accelerator.end_training()
 
 
 def start(arguments: TrainingArguments) -> Accelerator:
@@ -190,16 +220,19 @@ def _build_state(task: Task, arguments: TrainingArguments, accelerator: Accelera
     if arguments.use_ema:
         average = EMAModel(list(network.parameters()), decay=arguments.ema_decay, foreach=True)
         accelerator.register_for_checkpointing(average)
+    best = Best()
+    if arguments.keep_best:
+        accelerator.register_for_checkpointing(best)
     per_step = arguments.effective_batch(accelerator.num_processes)
     epochs = math.ceil(arguments.num_train_epochs * len(task.dataset) / per_step)  # type: ignore[arg-type]
     total = epochs if arguments.max_train_steps is None else arguments.max_train_steps
     decides = arguments.deciding() | {
         "processes": accelerator.num_processes,
         "mixed_precision": str(accelerator.mixed_precision),
-        **({"total_steps": total} if arguments.lr_scheduler == "cosine" else {}),
+        **({"total_steps": total} if arguments.lr_scheduler in ("cosine", "logarithmic") else {}),
         **task.sources,
     }
-    if accelerator.log_with:
+    if arguments.report_to:
         accelerator.init_trackers("s2f", config={name: str(value) for name, value in asdict(arguments).items()})
     return State(
         accelerator,
@@ -212,6 +245,7 @@ def _build_state(task: Task, arguments: TrainingArguments, accelerator: Accelera
         Path(arguments.output_dir),
         total,
         json.loads(json.dumps(decides)),
+        best,
     )
 
 
@@ -227,6 +261,7 @@ def _loader(state: State, dataset: Dataset) -> DataLoader:
         accelerator.num_processes,
         arguments.gradient_accumulation_steps,
         getattr(dataset, "runs", None),
+        getattr(dataset, "distinct", False),
     )
     return DataLoader(
         SkippingItems(dataset, arguments.seed) if arguments.skip_bad else dataset,
@@ -242,8 +277,7 @@ def _train_step(state: State, batches: Iterator[Any]) -> dict[str, Tensor]:
     """One update; returns this process's terms, means over the accumulated batches."""
     arguments, accelerator = state.arguments, state.accelerator
     state.module.train()
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(state.step, state.total_steps, arguments)
+    set_rates(state.optimizer, state.step, state.total_steps, arguments)
     sums: dict[str, Tensor] = {}
     for _ in range(arguments.gradient_accumulation_steps):
         batch = next(batches)
@@ -267,10 +301,12 @@ def _train_step(state: State, batches: Iterator[Any]) -> dict[str, Tensor]:
 
 
 def _gather(state: State, terms: Mapping[str, Tensor]) -> dict[str, float]:
-    """Means over all processes, and the rate."""
+    """Means over all processes, and the largest rate of any part."""
     state.check.require(state.accelerator)
     means = state.accelerator.reduce({name: value.clone() for name, value in terms.items()}, reduction="mean")
-    return {"lr": state.optimizer.param_groups[0]["lr"]} | {name: value.item() for name, value in means.items()}
+    return {"lr": max(group["lr"] for group in state.optimizer.param_groups)} | {
+        name: value.item() for name, value in means.items()
+    }
 
 
 @contextmanager
@@ -297,7 +333,24 @@ def _validate(state: State, task: Task) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             figures = task.validate(folder)
         state.log.add(state.step, {"event": "validation"} | figures)
+        if (wanted := state.arguments.keep_best) is not None:
+            _keep_best(state, task, wanted, figures)
     state.accelerator.wait_for_everyone()
+
+
+def _keep_best(state: State, task: Task, wanted: str, figures: Mapping[str, float]) -> None:
+    """Export the network if it is the best so far."""
+    if wanted not in figures:
+        raise RecipeError(f"keep_best one of {', '.join(figures)}", wanted, "correct it or leave it out")
+    if figures[wanted] > state.best.value:
+        state.best.value = figures[wanted]
+        _export(state, task)
+        state.log.add(state.step, {"event": "best", wanted: figures[wanted]})
+
+
+def _export(state: State, task: Task) -> None:
+    with _averaged(state), writing(state.folder):
+        task.export(state.folder)
 
 
 def _resume(state: State, wanted: str) -> list[str]:

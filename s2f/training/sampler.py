@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from s2f.errors import RecipeError
+
 OPEN_RUNS = 16
 
 
@@ -41,6 +43,9 @@ class StepSampler(Sampler):
 
     The global order is one `epoch_order` after the other. A step takes the next `accumulation` x `processes` batches of
     it, so one process with a batch of 8, two with 4 each, and one with 4 that accumulates twice see the same items.
+
+    With `distinct`, no step meets an item twice, not even where two epochs meet: an epoch then uses only as many items
+    as fill whole steps, other ones each time, and leaves out the rest.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class StepSampler(Sampler):
         processes: int,
         accumulation: int = 1,
         runs: Sequence[int] | None = None,
+        distinct: bool = False,
     ) -> None:
         """Set the range; nothing is drawn yet.
 
@@ -67,10 +73,19 @@ class StepSampler(Sampler):
             processes: how many there are.
             accumulation: batches per step and process.
             runs: see `epoch_order`.
+            distinct: use whole steps of an epoch only.
+
+        Raises:
+            RecipeError: `distinct`, and fewer items than one step takes.
         """
         self.items, self.batch_size, self.seed, self.runs = items, batch_size, seed, runs
         self.start, self.stop, self.rank, self.processes = start, stop, rank, processes
         self.accumulation = accumulation
+        step = batch_size * processes * accumulation
+        self.used = items - items % step if distinct else items
+        if distinct and not self.used:
+            fix = "lower train_batch_size or gradient_accumulation_steps"
+            raise RecipeError(f"at least {step} identities, all different in one step", str(items), fix)
 
     def __len__(self) -> int:
         return (self.stop - self.start) * self.accumulation
@@ -81,8 +96,8 @@ class StepSampler(Sampler):
             first = (turn * self.processes + self.rank) * self.batch_size
             batch = []
             for position in range(first, first + self.batch_size):
-                if position // self.items != epoch:
-                    epoch = position // self.items
+                if position // self.used != epoch:
+                    epoch = position // self.used
                     order = epoch_order(self.items, self.seed, epoch, self.runs)
-                batch.append((epoch, int(order[position % self.items])))
+                batch.append((epoch, int(order[position % self.used])))
             yield batch

@@ -30,7 +30,7 @@ from s2f.shards import require_encoder
 from s2f.training.arguments import TrainingArguments, build_network, free
 from s2f.training.bad_items import add_skipped
 from s2f.training.checkpointing import run_sources
-from s2f.training.loop import start, train
+from s2f.training.loop import SteadyTask, start, train
 from s2f.training.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
 from s2f.training.voice_clips import VoiceClips, balance_groups, trimmed
 from s2f.training.voice_pairs import FaceSide, PictureFaces, ShardFaces, TableFaces
@@ -146,7 +146,7 @@ class Speech2FaceModule(nn.Module):
         return terms
 
 
-class Speech2FaceTask:
+class Speech2FaceTask(SteadyTask):
     """Task of the shared loop: see `s2f.training.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: Speech2FaceArguments, device: torch.device) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +15,15 @@ from s2f.errors import AudioError, BadFile, DatasetError
 from s2f.training.voice_pairs import FaceSide
 from s2f.training.voice_targets import Recording, name_of, recording_of
 
-if TYPE_CHECKING:
-    from s2f.training.speech2face import Speech2FaceArguments
+
+class ClipArguments(Protocol):
+    """Settings of a recipe that decide its clips: see `s2f.training.speech2face.Speech2FaceArguments`."""
+
+    seed: int
+    seconds: float
+    crop: Literal["start", "random"]
+    trim_db: float | None
+    cached_clips: int
 
 
 def balance_groups(data: DatasetFolder, voices: list[Row], columns: list[str]) -> list[list[int]]:
@@ -64,7 +71,7 @@ class VoiceClips(Dataset):
         data: DatasetFolder,
         rows: list[Row],
         faces: FaceSide,
-        arguments: Speech2FaceArguments,
+        arguments: ClipArguments,
         sample_rate_hz: int,
         side_targets: dict[str, Tensor] | None = None,
         groups: list[list[int]] | None = None,

@@ -70,6 +70,36 @@ def test_accumulating_processes_share_the_items_of_one_big_batch():
     assert steps(batch_size=4, accumulation=2, start=3) == whole[3:]
 
 
+@pytest.mark.parametrize("items", [8, 11, 21, 64])
+def test_distinct_steps_never_meet_an_item_twice(items):
+    """Epochs end with whole steps, however a step is shared, and a resumed run goes on in the same order."""
+
+    def steps(**changes):
+        settings = {"items": items, "batch_size": 8, "seed": 3, "start": 0, "stop": 60, "rank": 0, "processes": 1}
+        batches = list(StepSampler(**(settings | {"distinct": True} | changes)))
+        size = changes.get("accumulation", 1)
+        return [[key for batch in batches[k : k + size] for key in batch] for k in range(0, len(batches), size)]
+
+    whole = steps()
+    assert all(len({item for _, item in step}) == 8 for step in whole)
+    assert [{epoch for epoch, _ in step} for step in whole] == [{k // (items // 8)} for k in range(60)]
+    assert {item for step in whole for _, item in step} == set(range(items))
+    assert any(len({item for _, item in step}) < 8 for step in steps(distinct=False)) == bool(items % 8)
+    for epoch in (0, 1):
+        used = [item for step in whole for e, item in step if e == epoch]
+        assert used == epoch_order(items, 3, epoch)[: items // 8 * 8].tolist()
+    two = [steps(batch_size=4, processes=2, rank=rank) for rank in (0, 1)]
+    assert [a + b for a, b in zip(*two, strict=True)] == whole
+    assert steps(batch_size=2, accumulation=4) == whole
+    for done in range(0, 60, 7):
+        assert steps(start=done) == whole[done:]
+
+
+def test_distinct_steps_need_as_many_items():
+    with pytest.raises(RecipeError, match="at least 16 identities, all different in one step, got 15; lower"):
+        StepSampler(15, 4, seed=0, start=0, stop=1, rank=0, processes=2, accumulation=2, distinct=True)
+
+
 def test_runs_are_read_nearly_in_order():
     runs = [10] * 40
     order = epoch_order(400, seed=1, epoch=0, runs=runs)

@@ -1,0 +1,62 @@
+"""`s2f embed`: write the embeddings folder of a matching checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_OK, typed
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Arguments of `s2f embed`.
+
+    Attributes:
+        checkpoint: folder that train_matching.py wrote, `model` in its output_dir.
+        data: dataset folder.
+        out: new folder for the embeddings.
+        split: people to embed.
+        skip_bad: leave out files that cannot be used.
+        device: cpu, cuda, cuda:1, mps.
+    """
+
+    checkpoint: str
+    data: str
+    out: str
+    split: Literal["train", "val", "test"] = "test"
+    skip_bad: bool = False
+    device: str = "cpu"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("checkpoint", help="folder that train_matching.py wrote: `model` in its output_dir")
+    parser.add_argument("data", help="dataset folder")
+    parser.add_argument("-o", "--out", required=True, help="new folder for the embeddings; the same command resumes")
+    parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="people to embed")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out files that cannot be used, and list them")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
+
+
+def run(arguments: Namespace) -> int:
+    """Embed and print what was embedded; 0 done."""
+    from s2f.datasets import DatasetFolder
+    from s2f.embeddings import write_embeddings
+    from s2f.matching.model import MatchingModel
+
+    config = typed(EmbedConfig, arguments)
+    checkpoint = Path(config.checkpoint)
+    model = MatchingModel.from_pretrained(checkpoint).to(config.device)
+    about = write_embeddings(
+        model, checkpoint, DatasetFolder(config.data), config.split, Path(config.out), config.skip_bad
+    )
+    left_out = sum(len(about[side]["left_out"]) for side in ("voice", "face"))
+    print(
+        f"{config.out}: {about['voice']['rows']} voices and {about['face']['rows']} faces, compared by "
+        f"{about['metric']}; {left_out} unusable ones left out"
+    )
+    return EXIT_OK

@@ -1,0 +1,1 @@
+"""Matching voices with faces: networks, losses, identity weights, trials."""

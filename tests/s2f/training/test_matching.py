@@ -1,0 +1,231 @@
+"""train_matching.py on nine people: every system runs, resumes, freezes what it should, refuses what makes no sense."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from s2f.backbones import VOICE_ENCODERS
+from s2f.datasets import DatasetFolder
+from s2f.dynamic_images import as_picture, dynamic_image, windows
+from s2f.embeddings import write_embeddings
+from s2f.errors import RecipeError, UsageError
+from s2f.images import load_image
+from s2f.matching.model import MatchingModel
+from s2f.training.arguments import run
+from s2f.training.identity_weighting import WEIGHTS, train_matching
+from s2f.training.matching import MatchingArguments, MatchingModule, build_method, build_model
+from tests.s2f.training.matching_runs import KIM, RECIPES, SHARED, SVHF, TRINET, VGG_M_FACE, WEN
+from tests.s2f.training.runs import rows
+
+
+@pytest.fixture
+def train(tiny_dataset, tmp_path):
+    """Function (folder, recipe) that runs train_matching.py's body and returns its exit code."""
+
+    def train(folder, recipe, *flags: str) -> int:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(SHARED | recipe))
+        words = ["--config", str(path), "--data", str(tiny_dataset), "--output_dir", str(folder), *flags]
+        return run(MatchingArguments, train_matching, words)
+
+    return train
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    """All exported weights of a run, by network and name."""
+    found = {}
+    for path in sorted((folder / "model").glob("*/*.safetensors")):
+        found |= {f"{path.parent.name}.{name}": value for name, value in load_file(path).items()}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_system_trains_exports_and_answers(name, train, tmp_path):
+    assert train(tmp_path / "run", RECIPES[name]) == 0
+    steps = rows(tmp_path / "run")
+    assert len(steps) == 2
+    assert all(math.isfinite(value) for row in steps for key, value in row.items() if key != "event")
+    validation = rows(tmp_path / "run", "validation")[-1]
+    assert {key for key in validation if key.startswith("val_")}
+    model = MatchingModel.from_pretrained(tmp_path / "run" / "model")
+    rate, size = model.voice_encoder.sample_rate_hz, model.face_encoder.image_size_px
+    voice, faces = torch.randn(2, rate), torch.rand(2, 2, 3, size, size)
+    if name != "svhf_nway":
+        assert torch.isfinite(model.score(voice, faces, rate)).all()
+    with pytest.raises(UsageError, match=f"a waveform at {rate} Hz, got 8000 Hz; load the clip"):
+        model.score(voice, faces, 8000)
+    with pytest.raises(ValueError, match=r"expected images \(B, 3"):
+        model.score(voice, torch.rand(2, 2, 3, size + 1, size + 1), rate)
+
+
+def test_a_resumed_run_repeats_an_uninterrupted_one(train, tmp_path):
+    """Through all three stages of re-weighting, interrupted within the third."""
+    recipe = RECIPES["wen2021_weights"] | {"max_train_steps": 4, "checkpointing_steps": 2}
+    assert train(tmp_path / "whole", recipe) == 0
+    assert train(tmp_path / "parts", recipe | {"max_train_steps": 2}) == 0
+    assert train(tmp_path / "parts", recipe) == 2  # asks for --resume_from_checkpoint
+    assert train(tmp_path / "parts", recipe, "--resume_from_checkpoint", "latest") == 0
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    learned = [(tmp_path / name / "weighting" / WEIGHTS).read_text() for name in ("whole", "parts")]
+    assert learned[0] == learned[1]
+    again = {line.split(",")[1] for line in learned[0].splitlines()[1:]}
+    assert again != {"1.0"}
+
+
+def test_the_weighting_ends_when_enough_people_have_a_weight(train, tmp_path):
+    """Six people: one at first, two more an update, so three updates until all six (0.9 of six, rounded up)."""
+    recipe = WEN | {"reweighting": {"warm_up_steps": 1, "update_steps": 2, "added": 2, "initial_share": 0.2}}
+    assert train(tmp_path / "run", recipe) == 0
+    assert rows(tmp_path / "run" / "weighting")[-1]["step"] == 1 + 3 * 2 + 1
+    values = [float(line.split(",")[1]) for line in (tmp_path / "run/weighting" / WEIGHTS).read_text().splitlines()[1:]]
+    assert sorted(values) == pytest.approx([0.99**3, 0.99**2, 0.99**2, 0.99, 0.99, 1.0], rel=1e-5) or min(values) > 0
+
+
+def test_frozen_voice_network_keeps_weights_and_statistics(train, tmp_path):
+    """TriNet: the voice network stays as it was, its new layer and the face network learn."""
+    torch.manual_seed(5)
+    encoder = VOICE_ENCODERS["thin_resnet"](**TRINET["voice_network"])
+    encoder.save_pretrained(tmp_path / "voice")
+    recipe = {key: value for key, value in TRINET.items() if key != "voice_network"}
+    recipe |= {"part_rates": {"voice_encoder": 0, "face_encoder": 1.0}}
+    assert train(tmp_path / "run", recipe | {"voice_weights": str(tmp_path / "voice")}) == 0
+    found = weights(tmp_path / "run")
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(found[f"voice_encoder.{name}"], value), name
+    assert rows(tmp_path / "run", "start")[0]["voice_weights_sha256"]
+
+
+def test_gradients_reach_every_trained_parameter_and_no_other(tiny_dataset):
+    """Of the two encoders, the head and the classifier; an identity layer is left out of training."""
+    arguments = MatchingArguments(**SHARED, **WEN, data=str(tiny_dataset), output_dir="")
+    arguments.face_network = arguments.face_network | {"num_identities": 3}
+    model = build_model(arguments)
+    module = MatchingModule(model, build_method(arguments, [str(k) for k in range(6)], None), arguments)
+    batch = {
+        "voice": torch.randn(4, 1, 16000),
+        "face": torch.randint(0, 256, (4, 1, 3, 32, 32), dtype=torch.uint8),
+        "voice_label": torch.arange(4)[:, None],
+        "face_label": torch.arange(4)[:, None],
+    }
+    sum(module(batch).values()).backward()
+    without = {name for name, parameter in module.named_parameters() if parameter.grad is None}
+    assert without == {"face_encoder.classifier.weight", "face_encoder.classifier.bias"}
+    assert not any(parameter.requires_grad for name, parameter in module.named_parameters() if name in without)
+
+
+def test_every_batch_may_have_another_length(tiny_dataset, monkeypatch):
+    arguments = MatchingArguments(**SHARED, **WEN, data=str(tiny_dataset), output_dir="")
+    module = MatchingModule(build_model(arguments), build_method(arguments, ["a", "b"], None), arguments)
+    lengths = set()
+    monkeypatch.setattr(module.voice_encoder, "encode", lambda waveform: lengths.add(waveform.shape[1]) or waveform)
+    for _ in range(40):
+        module._voice(torch.zeros(1, 16000))
+    assert 0.8 * 16000 <= min(lengths) < max(lengths) <= 16000
+    assert len(lengths) > 20
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (TRINET | {"train_batch_size": 1}, "at least 2 identities in a batch, got 1; raise train_batch_size"),
+        (WEN | {"train_batch_size": 7}, "at least 7"),
+        (SVHF | {"ways": 3}, "ways 2, got 3; only SVHF with query_pooling"),
+        (SVHF | {"face_network": VGG_M_FACE | {"fc_sizes": [8, 6]}}, "features of one size for SVHF, got 8 and 6"),
+        (SVHF | {"query_pooling": True, "ways": 7}, "at least 7 people for 7 candidates, got 6"),
+        (KIM | {"query_pooling": True}, "query_pooling and dynamic with method svhf, got kim2018"),
+        (KIM | {"voice_weights": "somewhere"}, "voice_weights or voice_network, got both"),
+        (KIM | {"head": {"hiden_size": 3}}, "did you mean hidden_size"),
+        (WEN | {"shortest_seconds": 2.0}, "0 < shortest_seconds <= seconds, got 2.0 and 1.0"),
+        (WEN | {"voices_per_identity": 2}, "one voice and one face an identity for wen2021, got 2 and 1"),
+        (WEN | {"focal_gamma": 2.0, "reweighting": {"added": 1}}, "without focal_gamma"),
+        (WEN | {"reweighting": {"addd": 1}}, "did you mean added"),
+        (KIM | {"seconds": 0.1}, "clips of at least 0.207 s, got 0.1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_training(recipe, message, train, tmp_path, capsys):
+    assert train(tmp_path / "run", recipe) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_weights_of_another_encoder_are_refused(train, tmp_path, capsys):
+    encoder = VOICE_ENCODERS["soundnet"](**KIM["voice_network"])
+    encoder.save_pretrained(tmp_path / "voice")
+    recipe = {key: value for key, value in TRINET.items() if key != "voice_network"}
+    assert train(tmp_path / "run", recipe | {"voice_weights": str(tmp_path / "voice")}) == 2
+    assert "weights of a ThinResNet34, got SoundNet; correct voice_encoder" in capsys.readouterr().err
+
+
+def test_the_best_weights_are_exported(train, tmp_path):
+    """With keep_best the export is that of the validation with the largest figure, not of the last step."""
+    recipe = KIM | {"max_train_steps": 6, "validation_steps": 1, "keep_best": "val_v2f", "learning_rate": 0.05}
+    assert train(tmp_path / "run", recipe) == 0
+    figures = {row["step"]: row["val_v2f"] for row in rows(tmp_path / "run", "validation")}
+    best = rows(tmp_path / "run", "best")
+    assert best[-1]["val_v2f"] == max(figures.values())
+    assert best[-1]["step"] == min(step for step, value in figures.items() if value == max(figures.values()))
+    assert train(tmp_path / "other", recipe | {"keep_best": "val_x"}) == 2
+
+
+def test_people_without_a_face_are_named_and_left_out(tiny_dataset, tmp_path, train, capfd):
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_dataset, folder)
+    table = folder / "faces.csv"
+    kept = [line for line in table.read_text().splitlines(keepends=True) if not line.startswith("id2,")]
+    table.write_text("".join(kept))
+    assert train(tmp_path / "run", KIM, "--data", str(folder)) == 0
+    assert "5 people" in (output := capfd.readouterr().out)
+    assert "1 with no face (id2)" in output
+    assert DatasetFolder(folder).data_hash in json.dumps(rows(tmp_path / "run", "start"))
+
+
+def test_arguments_carry_no_contradiction():
+    with pytest.raises(RecipeError, match="face_weights or face_network"):
+        MatchingArguments(method="trinet", face_network={"a": 1}, face_weights="x", data="", output_dir="")
+
+
+@pytest.fixture
+def filmed(tiny_dataset, tmp_path):
+    """The tiny people with twelve frames each from one film, their voices from another."""
+    folder = tmp_path / "filmed"
+    shutil.copytree(tiny_dataset, folder)
+    random = np.random.default_rng(0)
+    lines = ["identity,path,video,frame_s"]
+    for person in range(9):
+        for frame in range(12):
+            path = f"faces/film{person}_{frame}.png"
+            Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / path)
+            lines.append(f"id{person},{path},film{person},{frame / 25:.2f}")
+    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(("formulation", "sights"), [("single", 1), ("multiple", 1), ("dense", 3)])
+def test_dynamic_fusion_trains_and_embeds_tracks(formulation, sights, filmed, train, tmp_path):
+    """Five streams: the features of a picture and of its dynamic images are added; dense windows are a row each."""
+    recipe = SVHF | {"dynamic": formulation, "dynamic_stride": 1, "face_augment": "none", "max_train_steps": 1}
+    assert train(tmp_path / "run", recipe, "--data", str(filmed)) == 0
+    folder = tmp_path / "run" / "model"
+    model, data = MatchingModel.from_pretrained(folder), DatasetFolder(filmed)
+    assert tuple(model.dynamic) == (formulation, 1)
+    write_embeddings(model, folder, data, "val", tmp_path / "out")
+    found = np.load(tmp_path / "out" / "face.npy")
+    assert len(found) == 2 * sights
+    frames = torch.stack([load_image(data.path(row)) for row in data.faces("val")[:12]]) * 255
+    spans = windows(12, formulation, stride=1)
+    pictures = torch.stack([as_picture(dynamic_image(frames[list(span)])) for span in spans]).float() / 255
+    with torch.inference_mode():
+        seen = model.face_encoder.features(frames[[5 if formulation == "dense" else 6]] / 255)
+        moved = pictures[:1] if formulation == "dense" else pictures
+        expected = seen + model.dynamic_encoder.late(model.dynamic_encoder.early(moved).amax(0, keepdim=True))
+    assert np.allclose(found[0], expected[0], atol=1e-5)
+    with pytest.raises(UsageError, match="dynamic images for a model with a dynamic stream, and only then, got none"):
+        model.embed_face(frames[:1] / 255)
