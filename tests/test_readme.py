@@ -11,7 +11,9 @@ from s2f.cli import COMMANDS
 from s2f.training.arguments import run
 from s2f.training.decoder import DecoderArguments, train_decoder
 from s2f.training.face import FaceArguments, train_face
+from s2f.training.identity_weighting import train_matching
 from s2f.training.landmarks import LandmarkArguments, train_landmarks
+from s2f.training.matching import MatchingArguments
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -25,6 +27,7 @@ SCRIPTS = {
         train_speech2face,
         ["--data", "d", "--output_dir", "o", "--face_encoder", "f", "--decoder", "x"],
     ),
+    "train_matching": (MatchingArguments, train_matching, ["--data", "d", "--output_dir", "o"]),
 }
 
 

@@ -39,6 +39,11 @@ class Method(nn.Module):
         super().__init__()
         self.step = 0
 
+    @property
+    def items(self) -> int | None:
+        """How many items of a batch this step needs, the first ones; None for all."""
+        return None
+
     def terms(
         self,
         head: MatchingHead,
@@ -88,17 +93,16 @@ class SoftmaxDistanceTriplet(Method):
         super().__init__()
         self.used, self.hardest_from_step = used, hardest_from_step
 
-    def selects(self) -> bool:
-        """Whether this step takes the hardest triplets."""
-        return self.hardest_from_step is not None and self.step >= self.hardest_from_step
+    @property
+    def items(self) -> int | None:
+        """`used` before the hardest are chosen, then all: see `Method.items`."""
+        return None if self.hardest_from_step is not None and self.step >= self.hardest_from_step else self.used
 
     def terms(self, head, voice, face, voice_label, face_label):
         """`triplet`; see `Method.terms`."""
-        if self.used is not None and not self.selects():
-            voice, face, voice_label, face_label = (x[: self.used] for x in (voice, face, voice_label, face_label))
         distance, match = distances(head, voice, face), voice_label == face_label
         losses = softmax_distance(distance[match], distance[~match])
-        if self.used is not None and self.selects():
+        if self.used is not None and len(losses) > self.used:
             losses = hardest(losses, self.used)
         return {"triplet": losses.mean()}
 

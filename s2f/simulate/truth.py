@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from s2f.simulate.makehuman import POLES
 from s2f.simulate.natural import BASIS
 from s2f.simulate.observer import ideal_figures
 from s2f.simulate.planting import measure_matrix
-from s2f.simulate.population import Population, Sharing, Voice
+from s2f.simulate.population import Face, Population, Sharing, Voice
 
 OBSERVED = 2000
 _STREAM = 6
@@ -175,3 +175,22 @@ def calibration(folder: Path) -> str:
         if group in rows
     )
     return f"ideal observer, 1:2 voice to face on {rows['U']['n']} people: {shares}"
+
+
+def latents_of(rows: Sequence[Mapping[str, str]]) -> tuple[list[Voice], list[Face]]:
+    """Voices and faces as the law knows them, for the ideal observer of a written dataset folder.
+
+    Args:
+        rows: N rows of truth.csv (`DatasetFolder.truth`).
+
+    Returns:
+        N voices and N faces.
+    """
+    voices, faces = [], []
+    for row in rows:
+        numbers = {name: float(row[f"voice_{name}"]) for name in ("age_years", "pitch", "tract", "timbre")}
+        voices.append(Voice(row["voice_gender"], row["voice_age_class"], **numbers))
+        shares = (float(row["ethnic_mix_0"]), float(row["ethnic_mix_1"]), float(row["ethnic_mix_2"]))
+        measures = np.log([float(row[f"planted_{name}"]) for name in BASIS])
+        faces.append(Face(row["gender"], float(row["age_years"]), shares, measures))
+    return voices, faces

@@ -162,6 +162,7 @@ class MatchingModule(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms of the method."""
+        batch = {name: values[: self.method.items] for name, values in batch.items()}
         voice = self._voice(batch["voice"].flatten(0, 1)).unflatten(0, batch["voice_label"].shape)
         face = self._face(batch["face"].flatten(0, 1), batch.get("dynamic")).unflatten(0, batch["face_label"].shape)
         with torch.autocast(voice.device.type, enabled=False):

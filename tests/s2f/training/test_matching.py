@@ -11,18 +11,18 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from s2f.backbones import VOICE_ENCODERS
+from s2f.backbones import FACE_ENCODERS, VOICE_ENCODERS
 from s2f.datasets import DatasetFolder
 from s2f.dynamic_images import as_picture, dynamic_image, windows
 from s2f.embeddings import write_embeddings
 from s2f.errors import RecipeError, UsageError
 from s2f.images import load_image
 from s2f.matching.model import MatchingModel
-from s2f.training.arguments import run
+from s2f.training.arguments import build_network, run
 from s2f.training.identity_weighting import WEIGHTS, train_matching
 from s2f.training.matching import MatchingArguments, MatchingModule, build_method, build_model
 from tests.s2f.training.matching_runs import KIM, RECIPES, SHARED, SVHF, TRINET, VGG_M_FACE, WEN
-from tests.s2f.training.runs import rows
+from tests.s2f.training.runs import CHECKOUT, rows
 
 
 @pytest.fixture
@@ -229,3 +229,45 @@ def test_dynamic_fusion_trains_and_embeds_tracks(formulation, sights, filmed, tr
     assert np.allclose(found[0], expected[0], atol=1e-5)
     with pytest.raises(UsageError, match="dynamic images for a model with a dynamic stream, and only then, got none"):
         model.embed_face(frames[:1] / 255)
+
+
+PUBLISHED = ("svhf", "kim2018", "trinet", "wen2021")
+ABLATIONS = sorted(
+    path for path in (CHECKOUT / "s2f/recipes/ablations").glob("*_*.yaml") if path.stem.split("_")[0] in PUBLISHED
+)
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_every_ablation_resolves_to_a_model(path, tmp_path):
+    """With the recipe it belongs to; networks are built without memory."""
+    base = yaml.safe_load((CHECKOUT / "s2f/recipes" / f"{path.stem.split('_')[0]}.yaml").read_text())
+    arguments = MatchingArguments(**(base | yaml.safe_load(path.read_text())), data="", output_dir="")
+    with torch.device("meta"):
+        model = build_model(arguments)
+    assert (model.dynamic_encoder is not None) == ("dynamic" in path.stem)
+    method = build_method(arguments, ["a", "b"], None)
+    assert set(arguments.loss_weights) == {
+        "svhf": {"place"}, "kim2018": {"triplet"}, "siamese": {"contrastive"},
+        "pair_classification": {"match"}, "wen2021": {"identity", "explicit"},
+    }[arguments.method]  # fmt: skip
+    assert type(method).__name__
+
+
+def test_ablations_are_found():
+    assert len(ABLATIONS) == 12
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_small_twins_differ_from_the_published_recipes_in_numbers_alone(name):
+    """Same encoders, method, loss terms, optimiser and schedule; their encoders are of the same classes too."""
+    small, published = (
+        yaml.safe_load((CHECKOUT / "s2f/recipes" / folder / f"{name}.yaml").read_text()) for folder in ("small", "")
+    )
+    same = ("method", "voice_encoder", "face_encoder", "direction", "loss_weights", "optimizer", "lr_scheduler", "mode")
+    assert {key: small.get(key) for key in same} == {key: published.get(key) for key in same}
+    for side, script in (("voice", VOICE_ENCODERS), ("face", FACE_ENCODERS)):
+        kind = small[f"{side}_encoder"]
+        recipes = [yaml.safe_load(path.read_text()) for path in (CHECKOUT / "s2f/recipes/small").glob(f"{side}_*.yaml")]
+        (recipe,) = [recipe for recipe in recipes if recipe["encoder"] == kind]
+        with torch.device("meta"):
+            assert build_network(script[kind], recipe["network"])

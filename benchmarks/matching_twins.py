@@ -1,0 +1,148 @@
+"""How far do small twins of the matching systems get, compared with the ideal observer of a simulated population?
+
+    python benchmarks/matching_twins.py DATA OUT
+
+trains, where OUT does not have them yet, the small encoders and the four small systems (s2f/recipes/small) on the
+training people of DATA, and prints for its test people the exact two-way accuracy of each system, everybody and within
+gender, with the share of the ideal observer's advantage over chance. One voice a person, the first 10 s; one face,
+canonical or the first wild view. Intervals: 95 %, people drawn anew 1,000 times. `shuffled`: the same system with
+voices dealt to other people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s2f.datasets import DatasetFolder, Row, by_identity
+from s2f.images import load_image
+from s2f.matching.model import MatchingModel
+from s2f.matching.trials import accuracy, win_shares
+from s2f.simulate.truth import latents_of, load_population
+from s2f.training.matching_validation import directions
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+TWINS = {
+    "svhf": ("voice_vgg_m", "face_vgg_m"),
+    "kim2018": ("voice_soundnet", "face_vgg16"),
+    "trinet": ("voice_thin_resnet", "face_ir"),
+    "wen2021": ("voice_thin_resnet", "face_ir"),
+}
+SCRIPTS = {"voice": "train_voice", "face": "train_face"}
+DRAWS = 1000
+
+
+def train(stage: str, data: Path, out: Path, weights: Mapping[str, Path]) -> float:
+    """Train a stage unless it is there; returns its seconds, validation included."""
+    kind = stage.partition("_")[0]
+    result = out / stage / ("model" if stage in TWINS else f"{kind}_encoder")
+    if not result.is_dir():
+        words = [sys.executable, str(CHECKOUT / f"{SCRIPTS.get(kind, 'train_matching')}.py"), "--cpu", "true"]
+        words += ["--config", str(CHECKOUT / "s2f/recipes/small" / f"{stage}.yaml")]
+        words += ["--data", str(data), "--output_dir", str(out / stage)]
+        words += [word for name, folder in weights.items() for word in (f"--{name}_weights", str(folder))]
+        with (out / f"{stage}.log").open("w") as log:
+            subprocess.run(words, check=True, stdout=log, stderr=log)
+    logs = [out / stage / "log.jsonl", out / stage / "weighting" / "log.jsonl"]
+    rows = [[json.loads(line) for line in log.read_text().splitlines()] for log in logs if log.is_file()]
+    return sum(max(row.get("seconds", 0.0) for row in found) for found in rows)
+
+
+def features(
+    model: MatchingModel, data: DatasetFolder, people: list[str]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Voice features of people, and their face features by view."""
+    rate = model.voice_encoder.sample_rate_hz
+    voices, faces = by_identity(data.voices("test")), by_identity(data.faces("test"))
+    with torch.inference_mode():
+        heard = [model.voice_features(model.heard(data.voice(voices[name][0], rate)), rate) for name in people]
+        seen = {
+            view: torch.cat(
+                [_feature(model, data, next(row for row in faces[name] if row["view"] == view)) for name in people]
+            )
+            for view in ("canonical", "wild")
+        }
+    return torch.cat(heard), seen
+
+
+def _feature(model: MatchingModel, data: DatasetFolder, row: Row) -> torch.Tensor:
+    return model.face_features(model.face_encoder.prepare(load_image(data.path(row))[None]))
+
+
+def interval(wins: torch.Tensor, allowed: torch.Tensor) -> tuple[float, float]:
+    """95 % of the accuracy when people, and with them probes and candidates, are drawn anew."""
+    random, table = np.random.default_rng(0), wins.double().numpy()
+    usable = allowed.numpy() & ~np.eye(len(table), dtype=bool)
+    values = []
+    for _ in range(DRAWS):
+        weight = random.multinomial(len(table), np.full(len(table), 1 / len(table))).astype(float)
+        rivals = usable @ weight
+        probes = weight * (rivals > 0)
+        shares = (table * usable) @ weight / np.maximum(rivals, 1)
+        values.append((probes * shares).sum() / probes.sum())
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def ideal_wins(data: DatasetFolder, people: list[str]) -> dict[str, torch.Tensor]:
+    """Share of won trials of the ideal observer, by direction."""
+    scores = torch.from_numpy(load_population(data.root).log_likelihood_ratio(*latents_of(data.truth(people))))
+    found = {}
+    for direction, table in (("v2f", scores), ("f2v", scores.T)):
+        own = table.diagonal()[:, None]
+        found[direction] = (table < own).float() + 0.5 * (table == own).float()
+    return found
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="simulated dataset folder")
+    parser.add_argument("out", type=Path, help="folder for the runs")
+    parser.add_argument("--twins", nargs="+", default=list(TWINS), choices=list(TWINS))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    data = DatasetFolder(options.data)
+    people = data.identities("test")
+    genders = np.array([row["voice_gender"] for row in data.truth(people)])
+    groups = {"U": torch.ones(len(people), len(people), dtype=torch.bool)}
+    groups["G"] = torch.from_numpy(genders[:, None] == genders)
+    ideal = ideal_wins(data, people)
+    shuffled = torch.from_numpy(np.random.default_rng(1).permutation(len(people)))
+    print(f"{len(people)} test people of {len(set(row['speaker'] for row in data.truth(people)))} readers")
+    print("| system | direction | group | face | accuracy | 95 % | ideal | share of the ideal's advantage | shuffled |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    minutes = {}
+    for twin in options.twins:
+        stages = {stage.partition("_")[0]: stage for stage in TWINS[twin]}
+        spent = {stage: train(stage, options.data, options.out, {}) for stage in stages.values()}
+        folders = {side: options.out / stage / f"{side}_encoder" for side, stage in stages.items()}
+        spent[twin] = train(twin, options.data, options.out, folders)
+        minutes[twin] = spent
+        model = MatchingModel.from_pretrained(options.out / twin / "model")
+        voice, faces = features(model, data, people)
+        for view, face in faces.items():
+            for direction in directions(model):
+                wins = win_shares(model.head, voice, face, direction)
+                control = win_shares(model.head, voice[shuffled], face, direction)
+                for group, allowed in groups.items():
+                    value, best = accuracy(wins, allowed)[0], accuracy(ideal[direction], allowed)[0]
+                    low, high = interval(wins, allowed)
+                    share = (value - 0.5) / (best - 0.5)
+                    cells = (twin, direction, group, view, f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{best:.3f}")
+                    cells += (f"{share:.0%}", f"{accuracy(control, allowed)[0]:.3f}")
+                    print("| " + " | ".join(cells) + " |", flush=True)
+    for twin, spent in minutes.items():
+        parts = ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in spent.items())
+        print(f"{twin}: {sum(spent.values()) / 60:.1f} min of training one after the other ({parts})")
+
+
+if __name__ == "__main__":
+    main()
