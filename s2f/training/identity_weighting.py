@@ -143,7 +143,7 @@ def _learn_weights(data: DatasetFolder, arguments: MatchingArguments, accelerato
         report_to=None,
     )
     task = WeightingTask(data, own, weighting)
-    train(task, replace(own, max_train_steps=weighting.steps(task.weights)), accelerator, last=False)
+    train(task, replace(own, max_train_steps=weighting.steps(task.weights)), accelerator, more_follows=True)
     accelerator.free_memory()
     accelerator.wait_for_everyone()
     return folder / WEIGHTS

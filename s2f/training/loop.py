@@ -113,14 +113,14 @@ class State:
     step: int = 0
 
 
-def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator, last: bool = True) -> None:
+def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator, more_follows: bool = False) -> None:
     """Train a task from its recipe, or go on from a checkpoint.
 
     Args:
         task: networks, data and losses.
         arguments: the recipe.
         accelerator: made by `start`.
-        last: whether nothing else will be trained with this accelerator.
+        more_follows: whether something else will be trained with this accelerator.
 
     Raises:
         RecipeError: nothing to resume from, a checkpoint beyond the last step or of other settings, a loss that is not
@@ -160,7 +160,7 @@ def train(task: Task, arguments: TrainingArguments, accelerator: Accelerator, la
         if not arguments.keep_best:
             _export(state, task)
         state.log.add(state.step, {"event": "done", "exported": True})
-    if last:
+    if not more_follows:
         accelerator.end_training()
 
 

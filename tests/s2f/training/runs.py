@@ -44,12 +44,12 @@ def frozen_networks(folder: Path) -> list[str]:
     return ["--face_encoder", str(folder / "face_encoder"), "--decoder", str(folder / "decoder")]
 
 
-def command(processes: int, *flags: object) -> list[str]:
-    """Command line of train_s2f.py on the CPU; torchrun starts it where there are several processes."""
+def command(processes: int, *flags: object, script: str = "train_s2f.py") -> list[str]:
+    """Command line of a training script on the CPU; torchrun starts it where there are several processes."""
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return [*start, str(CHECKOUT / "train_s2f.py"), *(str(flag) for flag in flags), "--cpu", "true"]
+    return [*start, str(CHECKOUT / script), *(str(flag) for flag in flags), "--cpu", "true"]
 
 
 def environment() -> dict[str, str]:
@@ -57,9 +57,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
-def launch(processes: int, *flags: object, **options) -> subprocess.CompletedProcess:
+def launch(processes: int, *flags: object, script: str = "train_s2f.py", **options) -> subprocess.CompletedProcess:
     """Run it to its end."""
-    words = command(processes, *flags)
+    words = command(processes, *flags, script=script)
     return subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment(), **options)
 
 

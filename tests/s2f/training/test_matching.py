@@ -18,11 +18,12 @@ from s2f.embeddings import write_embeddings
 from s2f.errors import RecipeError, UsageError
 from s2f.images import load_image
 from s2f.matching.model import MatchingModel
+from s2f.matching.trials import accuracy, win_shares
 from s2f.training.arguments import build_network, run
 from s2f.training.identity_weighting import WEIGHTS, train_matching
 from s2f.training.matching import MatchingArguments, MatchingModule, build_method, build_model
-from tests.s2f.training.matching_runs import KIM, RECIPES, SHARED, SVHF, TRINET, VGG_M_FACE, WEN
-from tests.s2f.training.runs import CHECKOUT, rows
+from tests.s2f.training.matching_runs import KIM, RECIPES, SHARED, SVHF, TRINET, VGG16, VGG_M_FACE, WEN
+from tests.s2f.training.runs import CHECKOUT, launch, rows
 
 
 @pytest.fixture
@@ -88,6 +89,21 @@ def test_the_weighting_ends_when_enough_people_have_a_weight(train, tmp_path):
     assert rows(tmp_path / "run" / "weighting")[-1]["step"] == 1 + 3 * 2 + 1
     values = [float(line.split(",")[1]) for line in (tmp_path / "run/weighting" / WEIGHTS).read_text().splitlines()[1:]]
     assert sorted(values) == pytest.approx([0.99**3, 0.99**2, 0.99**2, 0.99, 0.99, 1.0], rel=1e-5) or min(values) > 0
+
+
+def test_two_processes_learn_the_same_weights_and_one_model(tiny_dataset, tmp_path):
+    """Through the three stages; both see all hardness, so their weights agree, and the header says how they ran."""
+    recipe = SHARED | RECIPES["wen2021_weights"] | {"train_batch_size": 2}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({key: recipe[key] for key in recipe if key != "cpu"}))
+    flags = ["--config", tmp_path / "recipe.yaml", "--data", tiny_dataset, "--output_dir", tmp_path / "run"]
+    done = launch(2, *flags, script="train_matching.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("6 people with 6 voices") == 1
+    assert rows(tmp_path / "run", "start")[0]["effective_batch"] == 4
+    learned = (tmp_path / "run" / "weighting" / WEIGHTS).read_text().splitlines()[1:]
+    hardness = [float(line.split(",")[2]) for line in learned]
+    assert sum(value != 14 for value in hardness) == 6  # every person was seen by one process or the other
+    assert MatchingModel.from_pretrained(tmp_path / "run" / "model")
 
 
 def test_frozen_voice_network_keeps_weights_and_statistics(train, tmp_path):
@@ -271,3 +287,42 @@ def test_the_small_twins_differ_from_the_published_recipes_in_numbers_alone(name
         (recipe,) = [recipe for recipe in recipes if recipe["encoder"] == kind]
         with torch.device("meta"):
             assert build_network(script[kind], recipe["network"])
+
+
+RATES = {"kim2018": 0.003, "trinet": 0.01, "wen2021": 0.01}
+
+
+@pytest.mark.parametrize("name", sorted(RATES))
+def test_six_people_are_learned_by_heart(name, tiny_dataset, tmp_path):
+    """Tones and grey levels are told apart, and after a few steps every voice prefers its own face to every other."""
+    recipe = RECIPES[name] | {
+        "seconds": 1.0,
+        "crop": "start",
+        "speed": None,
+        "face_augment": "none",
+        "used_triplets": None,
+    }
+    recipe |= {
+        "shortest_seconds": None,
+        "part_rates": {},
+        "steady_parts": [],
+        "optimizer": "adam",
+        "learning_rate": RATES[name],
+    }
+    recipe |= {"lr_scheduler": "constant", "fixed_triplets": None, "train_batch_size": 6, "max_train_steps": 80}
+    if name == "wen2021":
+        recipe["head"] = {"dropout": 0.0}
+    if name == "trinet":
+        recipe |= {"voices_per_identity": 1, "faces_per_identity": 1}
+    if name == "kim2018":
+        recipe["face_network"] = VGG16 | {"batch_norm": True}
+    arguments = MatchingArguments(**(SHARED | recipe), data=str(tiny_dataset), output_dir=str(tmp_path / "run"))
+    train_matching(arguments)
+    model, data = MatchingModel.from_pretrained(tmp_path / "run" / "model"), DatasetFolder(tiny_dataset)
+    rate = model.voice_encoder.sample_rate_hz
+    with torch.inference_mode():
+        clips = torch.stack([torch.from_numpy(data.voice(row, rate)[:rate]) for row in data.voices("train")])
+        images = [load_image(data.path(row)) for row in data.faces("train") if row["view"] == "canonical"]
+        voice = model.voice_features(clips, rate)
+        face = model.face_features(model.face_encoder.prepare(torch.stack(images)))
+    assert accuracy(win_shares(model.head, voice, face, "v2f"))[0] > 0.8
