@@ -6,7 +6,9 @@ trains, where OUT does not have them yet, the small encoders and the four small 
 training people of DATA, and prints for its test people the exact two-way accuracy of each system, everybody and within
 gender, with the share of the ideal observer's advantage over chance. One voice a person, the first 10 s; one face,
 canonical or the first wild view. Intervals: 95 %, people drawn anew 1,000 times. `shuffled`: the same system with
-voices dealt to other people.
+voices dealt to other people. `heard`: an observer who knows the faces and the law perfectly, but of the voices only
+what linear probes, fitted on training people, find in the system's voice features: gender, age class, pitch, tract,
+timbre.
 """
 
 from __future__ import annotations
@@ -15,16 +17,19 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.preprocessing import StandardScaler
 
 from s2f.datasets import DatasetFolder, Row, by_identity
 from s2f.images import load_image
 from s2f.matching.model import MatchingModel
 from s2f.matching.trials import accuracy, win_shares
+from s2f.simulate.population import AGE_CLASSES, Voice
 from s2f.simulate.truth import latents_of, load_population
 from s2f.training.matching_validation import directions
 
@@ -59,17 +64,23 @@ def features(
     model: MatchingModel, data: DatasetFolder, people: list[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Voice features of people, and their face features by view."""
-    rate = model.voice_encoder.sample_rate_hz
-    voices, faces = by_identity(data.voices("test")), by_identity(data.faces("test"))
+    faces = by_identity(data.faces("test"))
     with torch.inference_mode():
-        heard = [model.voice_features(model.heard(data.voice(voices[name][0], rate)), rate) for name in people]
         seen = {
             view: torch.cat(
                 [_feature(model, data, next(row for row in faces[name] if row["view"] == view)) for name in people]
             )
             for view in ("canonical", "wild")
         }
-    return torch.cat(heard), seen
+    return _voices(model, data, people), seen
+
+
+@torch.inference_mode()
+def _voices(model: MatchingModel, data: DatasetFolder, people: list[str]) -> torch.Tensor:
+    rate, voices = model.voice_encoder.sample_rate_hz, by_identity(data.voices("train", "test"))
+    return torch.cat(
+        [model.voice_features(model.heard(data.voice(voices[name][0], rate)), rate) for name in people]
+    ).clone()
 
 
 def _feature(model: MatchingModel, data: DatasetFolder, row: Row) -> torch.Tensor:
@@ -91,14 +102,62 @@ def interval(wins: torch.Tensor, allowed: torch.Tensor) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def ideal_wins(data: DatasetFolder, people: list[str]) -> dict[str, torch.Tensor]:
-    """Share of won trials of the ideal observer, by direction."""
-    scores = torch.from_numpy(load_population(data.root).log_likelihood_ratio(*latents_of(data.truth(people))))
+def heard_scores(model: MatchingModel, data: DatasetFolder, people: list[str], voice: torch.Tensor) -> np.ndarray:
+    """Log-likelihood ratio of every true face given what linear probes find in the voice features."""
+    training = data.identities("train")
+    known, (_, faces) = data.truth(training), latents_of(data.truth(people))
+    scaler = StandardScaler().fit(heard := _voices(model, data, training).numpy())
+    seen, asked = scaler.transform(heard), scaler.transform(voice.numpy())
+    latents = {}
+    for name in ("pitch", "tract", "timbre"):
+        probe = RidgeCV(np.logspace(1, 5, 9)).fit(seen, [float(row[f"voice_{name}"]) for row in known])
+        latents[name] = probe.predict(asked)
+    gender, age = (
+        LogisticRegression(C=0.05, max_iter=500).fit(seen, [row[f"voice_{name}"] for row in known])
+        for name in ("gender", "age_class")
+    )
+    chances = gender.predict_proba(asked), age.predict_proba(asked)
+    population, likelihood = load_population(data.root), np.zeros((len(people), len(people)))
+    for k, one in enumerate(gender.classes_):
+        for j, other in enumerate(age.classes_):
+            middle = sum(AGE_CLASSES[other]) / 2
+            voices = [
+                Voice(one, other, middle, *(float(latents[name][i]) for name in latents)) for i in range(len(people))
+            ]
+            ratio = np.exp(population.log_likelihood_ratio(voices, faces))
+            likelihood += ratio * (chances[0][:, k] * chances[1][:, j])[:, None]
+    return np.log(likelihood)
+
+
+def observer_wins(scores: np.ndarray) -> dict[str, torch.Tensor]:
+    """Share of won trials of an observer, by direction, from the scores of every voice with every face."""
     found = {}
-    for direction, table in (("v2f", scores), ("f2v", scores.T)):
+    for direction, table in (("v2f", torch.from_numpy(scores)), ("f2v", torch.from_numpy(scores).T)):
         own = table.diagonal()[:, None]
         found[direction] = (table < own).float() + 0.5 * (table == own).float()
     return found
+
+
+def lines(twin: str, model: MatchingModel, data: DatasetFolder, people: list[str]) -> Iterator[str]:
+    """Rows of the table for one system."""
+    genders = np.array([row["voice_gender"] for row in data.truth(people)])
+    groups = {"U": torch.ones(len(people), len(people), dtype=torch.bool)}
+    groups["G"] = torch.from_numpy(genders[:, None] == genders)
+    ideal = observer_wins(load_population(data.root).log_likelihood_ratio(*latents_of(data.truth(people))))
+    shuffled = torch.from_numpy(np.random.default_rng(1).permutation(len(people)))
+    voice, faces = features(model, data, people)
+    heard = observer_wins(heard_scores(model, data, people, voice))
+    for view, face in faces.items():
+        for direction in directions(model):
+            wins = win_shares(model.head, voice, face, direction)
+            control = win_shares(model.head, voice[shuffled], face, direction)
+            for group, allowed in groups.items():
+                tables = (wins, ideal[direction], heard[direction], control)
+                value, best, probed, chance = (accuracy(table, allowed)[0] for table in tables)
+                low, high = interval(wins, allowed)
+                cells = (twin, direction, group, view, f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{best:.3f}")
+                cells += (f"{(value - 0.5) / (best - 0.5):.0%}", f"{probed:.3f}", f"{chance:.3f}")
+                yield "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -111,14 +170,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     data = DatasetFolder(options.data)
     people = data.identities("test")
-    genders = np.array([row["voice_gender"] for row in data.truth(people)])
-    groups = {"U": torch.ones(len(people), len(people), dtype=torch.bool)}
-    groups["G"] = torch.from_numpy(genders[:, None] == genders)
-    ideal = ideal_wins(data, people)
-    shuffled = torch.from_numpy(np.random.default_rng(1).permutation(len(people)))
-    print(f"{len(people)} test people of {len(set(row['speaker'] for row in data.truth(people)))} readers")
-    print("| system | direction | group | face | accuracy | 95 % | ideal | share of the ideal's advantage | shuffled |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"{len(people)} test people of {len({row['speaker'] for row in data.truth(people)})} readers")
+    print("| system | direction | group | face | accuracy | 95 % | ideal | of its advantage | heard | shuffled |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     minutes = {}
     for twin in options.twins:
         stages = {stage.partition("_")[0]: stage for stage in TWINS[twin]}
@@ -127,18 +181,8 @@ def main() -> None:
         spent[twin] = train(twin, options.data, options.out, folders)
         minutes[twin] = spent
         model = MatchingModel.from_pretrained(options.out / twin / "model")
-        voice, faces = features(model, data, people)
-        for view, face in faces.items():
-            for direction in directions(model):
-                wins = win_shares(model.head, voice, face, direction)
-                control = win_shares(model.head, voice[shuffled], face, direction)
-                for group, allowed in groups.items():
-                    value, best = accuracy(wins, allowed)[0], accuracy(ideal[direction], allowed)[0]
-                    low, high = interval(wins, allowed)
-                    share = (value - 0.5) / (best - 0.5)
-                    cells = (twin, direction, group, view, f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{best:.3f}")
-                    cells += (f"{share:.0%}", f"{accuracy(control, allowed)[0]:.3f}")
-                    print("| " + " | ".join(cells) + " |", flush=True)
+        for line in lines(twin, model, data, people):
+            print(line, flush=True)
     for twin, spent in minutes.items():
         parts = ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in spent.items())
         print(f"{twin}: {sum(spent.values()) / 60:.1f} min of training one after the other ({parts})")
