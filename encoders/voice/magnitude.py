@@ -3,8 +3,8 @@
 * `MirroredSpectrogram`: Nagrani et al., "Seeing Voices and Hearing Faces" (CVPR 2018), section 3.1, which refers to
   VoxCeleb (Interspeech 2017); the steps are those of the MATLAB code released with both.
 * `FrameNormalizedSpectrogram`: Xie et al., "Utterance-level Aggregation for Speaker Recognition in the Wild" (ICASSP
-  2019) and its released code; the frozen voice network of "A Benchmark for Learning Cross-Modal Voice-Face Matching"
-  (the TriNet submission) is that one.
+  2019) and its released code; the frozen voice network of TriNet, "A Benchmark for Voice-Face Cross-Modal Matching and
+  Retrieval" (ICLR 2021 submission), is that one.
 * `LogMelSpectrogram`: the code released with Wen et al., "Seeking the Shape of Sound" (CVPR 2021). The paper itself
   describes 257 linear frequencies and a Hamming window; the code does not use them.
 

@@ -6,6 +6,7 @@ One task: two encoders (SVHF's fusion has a third, for dynamic images), a head (
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,10 +53,10 @@ class MatchingArguments(TrainingArguments):
     Args:
         method: the published system, or one of the alternatives of Kim et al., section 4.6.
         voice_encoder: which voice encoder.
-        voice_network: its constructor arguments; none with `voice_weights`.
+        voice_network: its constructor arguments; with `voice_weights` they must be those of the folder.
         voice_weights: folder of a trained voice encoder to start from, as train_voice.py exports it.
         face_encoder: which face encoder.
-        face_network: its constructor arguments; none with `face_weights`.
+        face_network: its constructor arguments; with `face_weights` they must be those of the folder.
         face_weights: folder of a trained face encoder to start from, as train_face.py exports it; its identity layer is
             not used.
         head: further constructor arguments of the head: sizes, form, radius, dropout.
@@ -125,13 +126,14 @@ class MatchingArguments(TrainingArguments):
         """Refuse what contradicts itself.
 
         Raises:
-            RecipeError: network options beside weights, ways that the method does not have, lengths that cross.
+            RecipeError: an encoder frozen before it learned anything, ways that the method does not have, lengths that
+                cross.
         """
         super().__post_init__()
         for side in ("voice", "face"):
-            if getattr(self, f"{side}_weights") and getattr(self, f"{side}_network"):
-                fix = f"remove {side}_network: the folder of {side}_weights says what the network is"
-                raise RecipeError(f"{side}_weights or {side}_network", "both", fix)
+            if self.part_rates.get(f"{side}_encoder") == 0 and getattr(self, f"{side}_weights") is None:
+                fix = f"train one with train_{side}.py, or do not freeze it"
+                raise RecipeError(f"{side}_weights for a frozen {side}_encoder", "none", fix)
         if self.ways != 2 and not self.query_pooling:
             raise RecipeError("ways 2", str(self.ways), "only SVHF with query_pooling takes other numbers")
         if self.shortest_seconds is not None and not 0 < self.shortest_seconds <= self.seconds:
@@ -278,7 +280,8 @@ def _voice_encoder(arguments: MatchingArguments) -> VoiceEncoder:
     if arguments.voice_weights is None:
         encoder = build_network(kind, arguments.voice_network)
     else:
-        encoder = _expect(load_voice_encoder(arguments.voice_weights), kind, "voice_encoder")
+        encoder = load_voice_encoder(arguments.voice_weights)
+        _compare(encoder, kind, arguments.voice_network, "voice")
     seconds = arguments.shortest_seconds or arguments.seconds
     if seconds < encoder.min_seconds:
         raise RecipeError(f"clips of at least {encoder.min_seconds:.3f} s", str(seconds), "use longer training clips")
@@ -291,15 +294,22 @@ def _face_encoder(arguments: MatchingArguments, weights: str | None) -> FaceEnco
     if weights is None:
         encoder = build_network(kind, arguments.face_network)
     else:
-        encoder = _expect(load_face_encoder(weights), kind, "face_encoder")
+        encoder = load_face_encoder(weights)
+        _compare(encoder, kind, arguments.face_network, "face")
     encoder.freeze_classifier()
     return encoder
 
 
-def _expect(found: Any, kind: type, flag: str) -> Any:
-    if not isinstance(found, kind):
-        raise RecipeError(f"weights of a {kind.__name__}", type(found).__name__, f"correct {flag} or its weights")
-    return found
+def _compare(encoder: VoiceEncoder | FaceEncoder, kind: type, options: dict[str, Any], side: str) -> None:
+    """Refuse loaded weights of another network than the recipe's."""
+    if not isinstance(encoder, kind):
+        fix = f"correct {side}_encoder or {side}_weights"
+        raise RecipeError(f"weights of a {kind.__name__}", type(encoder).__name__, fix)
+    for name, value in options.items():
+        stored = encoder.config.get(name)
+        if json.dumps(stored) != json.dumps(value):
+            fix = f"correct {side}_network or {side}_weights"
+            raise RecipeError(f"weights of a network with {name} {value}", str(stored), fix)
 
 
 def build_head(arguments: MatchingArguments, voice_size: int, face_size: int) -> MatchingHead:

@@ -15,7 +15,7 @@ from s2f.backbones import FACE_ENCODERS, VOICE_ENCODERS
 from s2f.datasets import DatasetFolder
 from s2f.dynamic_images import as_picture, dynamic_image, windows
 from s2f.embeddings import write_embeddings
-from s2f.errors import RecipeError, UsageError
+from s2f.errors import UsageError
 from s2f.images import load_image
 from s2f.matching.model import MatchingModel
 from s2f.matching.trials import accuracy, win_shares
@@ -111,8 +111,7 @@ def test_frozen_voice_network_keeps_weights_and_statistics(train, tmp_path):
     torch.manual_seed(5)
     encoder = VOICE_ENCODERS["thin_resnet"](**TRINET["voice_network"])
     encoder.save_pretrained(tmp_path / "voice")
-    recipe = {key: value for key, value in TRINET.items() if key != "voice_network"}
-    recipe |= {"part_rates": {"voice_encoder": 0, "face_encoder": 1.0}}
+    recipe = TRINET | {"part_rates": {"voice_encoder": 0, "face_encoder": 1.0}}
     assert train(tmp_path / "run", recipe | {"voice_weights": str(tmp_path / "voice")}) == 0
     found = weights(tmp_path / "run")
     for name, value in encoder.state_dict().items():
@@ -158,7 +157,10 @@ def test_every_batch_may_have_another_length(tiny_dataset, monkeypatch):
         (SVHF | {"face_network": VGG_M_FACE | {"fc_sizes": [8, 6]}}, "features of one size for SVHF, got 8 and 6"),
         (SVHF | {"query_pooling": True, "ways": 7}, "at least 7 people for 7 candidates, got 6"),
         (KIM | {"query_pooling": True}, "query_pooling and dynamic with method svhf, got kim2018"),
-        (KIM | {"voice_weights": "somewhere"}, "voice_weights or voice_network, got both"),
+        (
+            TRINET | {"part_rates": {"voice_encoder": 0}},
+            "voice_weights for a frozen voice_encoder, got none; train one",
+        ),
         (KIM | {"head": {"hiden_size": 3}}, "did you mean hidden_size"),
         (WEN | {"shortest_seconds": 2.0}, "0 < shortest_seconds <= seconds, got 2.0 and 1.0"),
         (WEN | {"voices_per_identity": 2}, "one voice and one face an identity for wen2021, got 2 and 1"),
@@ -178,6 +180,10 @@ def test_weights_of_another_encoder_are_refused(train, tmp_path, capsys):
     recipe = {key: value for key, value in TRINET.items() if key != "voice_network"}
     assert train(tmp_path / "run", recipe | {"voice_weights": str(tmp_path / "voice")}) == 2
     assert "weights of a ThinResNet34, got SoundNet; correct voice_encoder" in capsys.readouterr().err
+    other = KIM | {"voice_weights": str(tmp_path / "voice"), "voice_network": {"channels": [2, 2, 4, 4, 4, 9]}}
+    assert train(tmp_path / "run", other) == 2
+    assert "with channels [2, 2, 4, 4, 4, 9], got [2, 2, 4, 4, 4, 8]; correct voice_network" in capsys.readouterr().err
+    assert train(tmp_path / "run", other | {"voice_network": KIM["voice_network"]}) == 0
 
 
 def test_the_best_weights_are_exported(train, tmp_path):
@@ -201,11 +207,6 @@ def test_people_without_a_face_are_named_and_left_out(tiny_dataset, tmp_path, tr
     assert "5 people" in (output := capfd.readouterr().out)
     assert "1 with no face (id2)" in output
     assert DatasetFolder(folder).data_hash in json.dumps(rows(tmp_path / "run", "start"))
-
-
-def test_arguments_carry_no_contradiction():
-    with pytest.raises(RecipeError, match="face_weights or face_network"):
-        MatchingArguments(method="trinet", face_network={"a": 1}, face_weights="x", data="", output_dir="")
 
 
 @pytest.fixture
