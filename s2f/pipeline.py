@@ -18,6 +18,7 @@ from PIL import Image
 
 import s2f
 from s2f import audio, checkpoints
+from s2f.devices import existing_device
 from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
 from s2f.images import to_pil, to_tensor
 from s2f.variation import decoder_scale
@@ -90,7 +91,7 @@ class Speech2FacePipeline(DiffusionPipeline):
             CheckpointError: absent, damaged or another kind of checkpoint; see `checkpoints.load_network`.
             UsageError: the device does not exist here.
         """
-        target = _device(device)
+        target = existing_device(device)
         folder = checkpoints.resolve(name_or_path)
         index = checkpoints.read_json(folder / "model_index.json")
         networks = {}
@@ -232,17 +233,3 @@ class Speech2FacePipeline(DiffusionPipeline):
         drawn = self.unexplained(decoder_scale(features, normalize), samples, generators)
         images = self._decode(decoder_scale(drawn, normalize).flatten(0, 1), batch_size)
         return [images[first : first + samples] for first in range(0, len(images), samples)]
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    expected = "a device of this machine"
-    fix = "use cpu, or install a torch build for your accelerator"
-    try:
-        target = torch.device(device or "cpu")
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "an unknown one"
-        raise UsageError(expected, f"{device!r} ({reason})", fix) from error
-    if target.type == "meta":
-        raise UsageError(expected, f"{device!r}", fix)
-    return target

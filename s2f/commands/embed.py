@@ -45,12 +45,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Embed and print what was embedded; 0 done."""
     from s2f.datasets import DatasetFolder
+    from s2f.devices import existing_device
     from s2f.embeddings import write_embeddings
     from s2f.matching.model import MatchingModel
 
     config = typed(EmbedConfig, arguments)
     checkpoint = Path(config.checkpoint)
-    model = MatchingModel.from_pretrained(checkpoint).to(config.device)
+    model = MatchingModel.from_pretrained(checkpoint).to(existing_device(config.device))
     about = write_embeddings(
         model, checkpoint, DatasetFolder(config.data), config.split, Path(config.out), config.skip_bad
     )

@@ -84,6 +84,14 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(kim, tiny_data
         embeddings.write_embeddings(model, kim, data, "train", parts)
 
 
+def test_a_device_or_checkpoint_that_is_none_is_refused(kim, tiny_dataset, tmp_path, capsys):
+    words = [str(tiny_dataset), "-o", str(tmp_path / "out")]
+    assert main(["embed", str(kim), *words, "--device", "tpu7"]) == 2
+    assert "a device of this machine" in capsys.readouterr().err
+    assert main(["embed", "starter", *words]) == 2
+    assert "a checkpoint of train_matching.py, got Speech2FacePipeline" in capsys.readouterr().err
+
+
 def test_an_unfinished_folder_of_another_model_is_refused(kim, tiny_dataset, tmp_path):
     data, out = DatasetFolder(tiny_dataset), tmp_path / "out"
     (tmp_path / "out.partial").mkdir()
