@@ -67,9 +67,9 @@ def main() -> None:
     wrong = mislabel(DatasetFolder(options.data), options.out / "data", options.seed)
     recipe = yaml.safe_load((CHECKOUT / "s2f/recipes/small/wen2021.yaml").read_text())
     recipe |= {"mode": options.mode, "max_train_steps": 1, "part_rates": {"voice_encoder": 0, "face_encoder": 0}}
-    recipe |= {"reweighting": {"warm_up_steps": 200, "update_steps": 15, "added": 24, "initial_share": 0.3}}
+    recipe |= {"reweighting": {"warm_up_steps": 400, "update_steps": 15, "added": 24, "initial_share": 0.3}}
     recipe |= {"voice_weights": options.voice_weights, "face_weights": options.face_weights, "cpu": True}
-    recipe |= {"lr_scheduler": "constant", "lr_milestones": [], "keep_best": None}
+    recipe |= {"learning_rate": 0.05, "lr_scheduler": "constant", "lr_milestones": [], "keep_best": None}
     train_matching(MatchingArguments(**recipe, data=str(options.out / "data"), output_dir=str(options.out / "run")))
     folder = options.out / "run" / "weighting"
     with (folder / WEIGHTS).open(encoding="utf-8", newline="") as file:
