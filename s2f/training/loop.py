@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -269,8 +270,14 @@ def _loader(state: State, dataset: Dataset) -> DataLoader:
         num_workers=arguments.dataloader_num_workers,
         collate_fn=collate if arguments.skip_bad else None,
         pin_memory=accelerator.device.type == "cuda",
+        worker_init_fn=_leave_interrupts,
         generator=torch.Generator(),  # keeps the default generator out of the loader: see the module's first lines
     )
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Leave Ctrl-C to the training process, which ends its loading processes and has one sentence for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _train_step(state: State, batches: Iterator[Any]) -> dict[str, Tensor]:
