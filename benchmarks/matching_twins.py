@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from s2f.datasets import DatasetFolder, Row, by_identity
 from s2f.images import load_image
 from s2f.matching.model import MatchingModel
-from s2f.matching.trials import accuracy, win_shares
+from s2f.matching.trials import accuracy, win_shares, wins_of
 from s2f.simulate.population import AGE_CLASSES, Voice
 from s2f.simulate.truth import latents_of, load_population
 from s2f.training.matching_validation import directions
@@ -131,11 +131,8 @@ def heard_scores(model: MatchingModel, data: DatasetFolder, people: list[str], v
 
 def observer_wins(scores: np.ndarray) -> dict[str, torch.Tensor]:
     """Share of won trials of an observer, by direction, from the scores of every voice with every face."""
-    found = {}
-    for direction, table in (("v2f", torch.from_numpy(scores)), ("f2v", torch.from_numpy(scores).T)):
-        own = table.diagonal()[:, None]
-        found[direction] = (table < own).float() + 0.5 * (table == own).float()
-    return found
+    table = torch.from_numpy(scores)
+    return {"v2f": wins_of(table), "f2v": wins_of(table.T)}
 
 
 def lines(twin: str, model: MatchingModel, data: DatasetFolder, people: list[str]) -> Iterator[str]:

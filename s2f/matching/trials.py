@@ -50,11 +50,15 @@ def win_shares(
     """
     if isinstance(head, PairHead):
         table = head.pair_scores(voice, face)
-        table = table if direction == "v2f" else table.T
-        own = table.diagonal()[:, None]
-        return (table < own).float() + 0.5 * (table == own).float()
+        return wins_of(table if direction == "v2f" else table.T)
     probes, candidates = (voice, face) if direction == "v2f" else (face, voice)
     return torch.stack([_row(head, probes[i], candidates, i, direction) for i in range(len(probes))])
+
+
+def wins_of(table: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """`win_shares` of scores: each row a probe, its own candidate on the diagonal."""
+    own = table.diagonal()[:, None]
+    return (table < own).float() + 0.5 * (table == own).float()
 
 
 def _row(head: MatchingHead, probe: Tensor, candidates: Tensor, own: int, direction: Direction) -> Tensor:

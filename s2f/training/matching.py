@@ -36,6 +36,7 @@ from s2f.matching.methods import (
 from s2f.matching.model import MatchingModel
 from s2f.matching.reweighting import IdentityWeights
 from s2f.training.arguments import TrainingArguments, build_network, free
+from s2f.training.bad_items import add_skipped
 from s2f.training.checkpointing import run_sources
 from s2f.training.face_augmentation import FaceAugmentation, face_augmentation
 from s2f.training.matching_data import IdentityBatches, MatchingItems, Pairs, People, Triplets
@@ -178,8 +179,7 @@ class MatchingModule(nn.Module):
             waveform = waveform[:, : int(torch.randint(low, high + 1, ()))]
         if arguments.voice_augment != "none":
             waveform = augment_voice(waveform, rate, STRENGTHS[arguments.voice_augment])
-        with torch.set_grad_enabled(torch.is_grad_enabled() and arguments.part_rates.get("voice_encoder") != 0):
-            return self.voice_encoder.encode(waveform)
+        return self.voice_encoder.encode(waveform)
 
     def _face(self, image: Tensor, dynamic: Tensor | None) -> Tensor:
         image = self.augment(image.float() / 255)
@@ -250,6 +250,7 @@ class MatchingTask:
 
     def validate(self, folder: Path) -> dict[str, float]:
         """Exact two-way matching of held-out people, and for heads that score pairs a picture of the best faces."""
+        add_skipped(Path(self.arguments.output_dir), self.held_out.skipped)
         return self.held_out.evaluate(self.module.model[0], folder, self.device)
 
     def export(self, folder: Path) -> None:
