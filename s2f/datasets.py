@@ -23,6 +23,7 @@ REQUIRED = {
     "faces.csv": ("identity", "path"),
     "truth.csv": ("identity",),
 }
+PEOPLE_COLUMNS = ("gender", "age", "ethnicity", "nationality", "language", "split", "speaker")  # beside identity
 TABLES = ("people.csv", "voices.csv", "faces.csv", "landmarks.csv", "truth.csv")
 MEMBER_BEGINS = {"audio": b"fLaC", "face": b"\x93NUMPY"}
 INDEX_AGAIN = "copy the tar again, or index the folder anew with `python -m s2f.shards FOLDER`"

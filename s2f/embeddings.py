@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2f import __version__
-from s2f.datasets import DatasetFolder, Row
+from s2f.datasets import PEOPLE_COLUMNS, DatasetFolder, Row
 from s2f.dynamic_images import face_tracks
 from s2f.errors import BadFile, DatasetError, OutputError
 from s2f.files import write_csv, write_text
@@ -28,7 +28,6 @@ from s2f.training.matching_media import Media, middle
 
 CHUNK = 64
 ABOUT, PROGRESS = "embeddings.json", "progress.json"
-PEOPLE_COLUMNS = ("gender", "age", "ethnicity", "nationality", "language", "split", "speaker")
 
 
 @dataclass

@@ -23,7 +23,7 @@ from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 from encoders.face.base import FaceEncoder
-from s2f.datasets import INDEX_AGAIN, DatasetFolder, Row, read_member
+from s2f.datasets import INDEX_AGAIN, PEOPLE_COLUMNS, DatasetFolder, Row, read_member
 from s2f.errors import DatasetError, OutputError, S2fError
 from s2f.files import write_csv
 from s2f.options import answer
@@ -32,7 +32,7 @@ KINDS = ("flac", "face.npy", "json")
 PLACE = ("path", "key", "audio_offset", "audio_bytes", "face_offset", "face_bytes")
 ORIGIN = ("split", "voice", "face")
 CUT = ("start_s", "duration_s")
-PERSON = ("identity", "gender", "age", "ethnicity", "nationality", "language", "split", "speaker")
+PERSON = ("identity", *PEOPLE_COLUMNS)
 PLAN, SUMMARY = "plan.json", "dataset.json"
 
 
