@@ -17,9 +17,9 @@ class Row:
         direction: v2f (voice to face), f2f (face to face) or a data split's own pictures.
         group: U for everybody, or the group's value.
         value: the figure.
-        ci_low: lower limit of its interval.
+        ci_low: lower limit of its interval, None where there is none.
         ci_high: upper limit.
-        ci_method: how the interval was made.
+        ci_method: how the interval was made, or why there is none.
         chance: value that guessing reaches, None where there is none.
         n: number of independent items.
         params: what else defines the figure.
@@ -29,8 +29,8 @@ class Row:
     direction: str
     group: str
     value: float
-    ci_low: float
-    ci_high: float
+    ci_low: float | None
+    ci_high: float | None
     ci_method: str
     chance: float | None
     n: int
@@ -39,16 +39,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows with the protocol and the people they belong to."""
+    """Rows with the protocol and the people they belong to.
+
+    Attributes:
+        protocol: name and version of how the figures were made.
+        split_hash: of the people.
+        rows: the figures.
+        notes: what was left out and how much of it, a sentence each.
+    """
 
     protocol: str
     split_hash: str
     rows: Sequence[Row]
+    notes: Sequence[str] = ()
 
     def json(self) -> str:
         """One JSON object."""
         content = {"protocol": self.protocol, "split_hash": self.split_hash, "rows": [asdict(row) for row in self.rows]}
-        return json.dumps(content)
+        return json.dumps(content | {"notes": list(self.notes)}, allow_nan=False)
 
     def table(self) -> str:
         """Text table for people."""
@@ -56,11 +64,12 @@ class Report:
         lines = [head, *(_cells(row) for row in self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-        return "\n".join([f"protocol {self.protocol}, split {self.split_hash[:12]}", *(line.rstrip() for line in text)])
+        head_line = f"protocol {self.protocol}, split {self.split_hash[:12]}"
+        return "\n".join([head_line, *(line.rstrip() for line in text), *(f"note: {note}" for note in self.notes)])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     chance = "" if row.chance is None else f"{row.chance:.3f}"
     params = ", ".join(f"{name}={value}" for name, value in row.params.items())
-    interval = f"{row.ci_low:.3f}..{row.ci_high:.3f}"
+    interval = "" if row.ci_low is None else f"{row.ci_low:.3f}..{row.ci_high:.3f}"
     return (row.metric, row.direction, row.group, f"{row.value:.3f}", interval, chance, str(row.n), params)
