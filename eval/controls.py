@@ -1,0 +1,35 @@
+"""Controls: what an evaluation must say of voices that belong to nobody, and of a model that says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from eval.embeddings import Embeddings
+
+
+def shuffled(embeddings: Embeddings, seed: int = 0) -> Embeddings:
+    """Every person's voices dealt to another person, all of them to the same one.
+
+    Args:
+        embeddings: any; people stay in their order, so groupings of them still hold.
+        seed: of the deal, a random cycle through all people: nobody keeps their own voices.
+
+    Returns:
+        The same vectors under other names.
+    """
+    order = np.random.default_rng(seed).permutation(len(embeddings.identities))
+    dealt = np.empty_like(order)
+    dealt[order] = np.roll(order, 1)
+    return replace(embeddings, voice=replace(embeddings.voice, identity=dealt[embeddings.voice.identity]))
+
+
+def constant(embeddings: Embeddings) -> Embeddings:
+    """Every voice and every face the same vector; all scores tie, so every figure must be its chance level."""
+    voice, face = (
+        replace(side, vectors=np.ones((len(side.identity), 1), np.float32))
+        for side in (embeddings.voice, embeddings.face)
+    )
+    metric = "cosine" if embeddings.metric == "joint" else embeddings.metric
+    return replace(embeddings, voice=voice, face=face, metric=metric)
