@@ -111,7 +111,7 @@ def read_embeddings(folder: str | Path, metric: Metric | None = None, skip_bad: 
         DatasetError: something is missing, does not fit together, or cannot be used; or fewer than two people are left.
     """
     root = Path(folder)
-    about = json.loads(_existing(root / "embeddings.json").read_text()) if (root / "embeddings.json").is_file() else {}
+    about = _read_about(root / "embeddings.json")
     chosen = metric or about.get("metric", "cosine")
     sides = {name: _read_side(root, name) for name in ("voice", "face")}
     _check_sizes(sides, chosen)
@@ -132,6 +132,17 @@ def read_embeddings(folder: str | Path, metric: Metric | None = None, skip_bad: 
     kept = {name: _kept(name, *side, usable[name], identities) for name, side in sides.items()}
     hashed = about.get("split_hash") or split_hash({"identity": name, "split": ""} for name in identities)
     return Embeddings(kept["voice"], kept["face"], identities, chosen, hashed, about, tuple(notes))
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """Content of embeddings.json, empty if there is none."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise DatasetError(f"JSON in {path}", str(error), "write it again, or remove it") from error
+    if not isinstance(about, dict):
+        raise DatasetError(f"one JSON object in {path}", type(about).__name__, "write it again, or remove it")
+    return about
 
 
 def _existing(path: Path) -> Path:
@@ -205,7 +216,7 @@ def _usable(
         lines = ", ".join(str(row) for row in np.flatnonzero(bad)[:SHOWN])
         if not skip_bad:
             got = f"{bad.sum()} that are {kind}, first rows {lines} (counted from 0)"
-            fix = "mend them, or leave them out with --skip_bad true"
+            fix = "mend them, or leave them out with --skip_bad"
             raise DatasetError(f"usable, different rows in {name}.npy and {name}.csv", got, fix)
         notes.append(f"{bad.sum()} {name} rows that are {kind} left out")
         usable &= ~bad

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
+
+from eval.embeddings import Embeddings, KeptRows, Samples
+from s2f.errors import DatasetError
+
+PRESETS: dict[str, tuple[str, ...]] = {
+    "U": (),
+    "G": ("gender",),
+    "E": ("ethnicity",),
+    "G/E": ("gender", "ethnicity"),
+    "G/E/F/A": ("gender", "ethnicity", "language", "age"),
+    "N": ("nationality",),
+    "A": ("age",),
+    "GNA": ("gender", "nationality", "age"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,3 +47,145 @@ class Grouping:
         """Whose samples may be negatives of whose."""
         known = self.cells >= 0
         return (self.cells[:, None] == self.cells) & known[:, None] & known
+
+
+def person_column(embeddings: Embeddings, column: str) -> list[str]:
+    """What the tables say of each person in one column.
+
+    An empty cell says nothing: a person known from one row is known. A number in the column `age` becomes its decade
+    ("34" and "30.5" the text "30s"), as Kim et al. 2018 group ages; other text stays as it is. Deviations: Kim et al.
+    join everybody up to 19, and everybody from 80; SVHF's single class of 30 to 50 years needs a column that says so.
+
+    Args:
+        embeddings: of J people.
+        column: of voice.csv, face.csv or both.
+
+    Returns:
+        J values; empty is unknown.
+
+    Raises:
+        DatasetError: neither table has the column, or a person has two values: groups sort people.
+    """
+    sides = [side for side in (embeddings.voice, embeddings.face) if column in side.columns]
+    if not sides:
+        there = ", ".join(sorted({*embeddings.voice.columns, *embeddings.face.columns} - {"identity"})) or "none"
+        fix = "add it to the tables, or group by another column"
+        raise DatasetError(f"a column {column!r} in voice.csv or face.csv", f"the columns {there}", fix)
+    found = [""] * len(embeddings.identities)
+    for side in sides:
+        for person, cell in sorted(set(zip(side.identity.tolist(), side.columns[column], strict=True))):
+            value = _value(column, cell.strip())
+            if value and found[person] not in ("", value):
+                got = f"{found[person]} and {value} for {embeddings.identities[person]}"
+                fix = "correct the tables, or group by a column of the people"
+                raise DatasetError(f"one {column} for every person", got, fix)
+            found[person] = value or found[person]
+    return found
+
+
+def _value(column: str, cell: str) -> str:
+    is_years = column == "age" and re.fullmatch(r"\d+(\.\d*)?", cell)
+    return f"{int(float(cell)) // 10 * 10}s" if is_years else cell
+
+
+def grouping(embeddings: Embeddings, name: str | Sequence[str]) -> Grouping:
+    """Sort people by some columns.
+
+    F is fluency in Kim et al. 2018 (native speaker or not); here it is the column `language`, a person's first
+    language, so that non-natives of different languages are kept apart. GNA is SVHF's and PINs' restriction. Kim et
+    al. give G/E/F/A for the single largest cell only; that figure is the row of this cell.
+
+    Args:
+        embeddings: of J people.
+        name: one of `PRESETS`, else columns joined by "/", else a sequence of columns.
+
+    Returns:
+        The grouping; cells sorted by label.
+
+    Raises:
+        DatasetError: see `person_column`.
+    """
+    columns = PRESETS.get(name, tuple(name.split("/"))) if isinstance(name, str) else tuple(name)
+    called = name if isinstance(name, str) else "/".join(columns) or "U"
+    if not columns:
+        return Grouping(called, (), np.zeros(len(embeddings.identities), np.int64), ("",))
+    values = list(zip(*(person_column(embeddings, column) for column in columns), strict=True))
+    known = sorted({value for value in values if all(value)})
+    index = {value: cell for cell, value in enumerate(known)}
+    cells = np.array([index.get(value, -1) for value in values], np.int64)
+    return Grouping(called, columns, cells, tuple("/".join(value) for value in known))
+
+
+def groupings(embeddings: Embeddings, names: Sequence[str | Sequence[str]]) -> list[Grouping]:
+    """Several groupings, see `grouping`."""
+    return [grouping(embeddings, name) for name in names]
+
+
+def sweep(columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """All subsets of some columns, smallest first: what each factor alone and with others takes away."""
+    return [subset for size in range(len(columns) + 1) for subset in combinations(columns, size)]
+
+
+def left_out(grouping: Grouping) -> list[str]:
+    """Who has no negatives in a grouping, a sentence for each reason; empty if everybody has.
+
+    Args:
+        grouping: of J people.
+
+    Returns:
+        Sentences with counts.
+    """
+    by = " or ".join(grouping.columns)
+    unknown = int((grouping.cells < 0).sum())
+    sizes = np.bincount(grouping.cells[grouping.cells >= 0])
+    alone = int((sizes == 1).sum())
+    notes = [f"{grouping.name}: {unknown} people of unknown {by} left out"] if unknown else []
+    return [*notes, *([f"{grouping.name}: {alone} people left out who share their cell with nobody"] if alone else [])]
+
+
+def clusters(embeddings: Embeddings) -> tuple[Int[np.ndarray, " J"], Literal["people", "speakers"]]:
+    """Which people are one independent unit: those made from the voice of one real speaker.
+
+    Args:
+        embeddings: of J people; the column `speaker` is optional, and a person without one is their own speaker.
+
+    Returns:
+        (J,) int64 numbers of the units, and what a unit is.
+
+    Raises:
+        DatasetError: a person with two speakers.
+    """
+    has_column = "speaker" in embeddings.voice.columns or "speaker" in embeddings.face.columns
+    speakers = person_column(embeddings, "speaker") if has_column else [""] * len(embeddings.identities)
+    names = [speaker or identity for speaker, identity in zip(speakers, embeddings.identities, strict=True)]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64), "speakers" if any(speakers) else "people"
+
+
+def with_rows(samples: Samples, rows: Int[np.ndarray, " K"]) -> Samples:
+    """Some rows of a modality, in the given order; the vectors stay where they are."""
+    columns = {name: [cells[row] for row in rows.tolist()] for name, cells in samples.columns.items()}
+    return Samples(samples.name, KeptRows(samples.vectors, rows), samples.identity[rows], columns)  # type: ignore[arg-type]
+
+
+def of_people(embeddings: Embeddings, chosen: Bool[np.ndarray, " J"]) -> Embeddings:
+    """The embeddings of some people only, in their order.
+
+    Args:
+        embeddings: of J people.
+        chosen: (J,) who stays.
+
+    Returns:
+        The same object if everybody stays.
+
+    Raises:
+        DatasetError: fewer than two people stay.
+    """
+    if chosen.all():
+        return embeddings
+    if chosen.sum() < 2:
+        raise DatasetError("two people to compare", f"{chosen.sum()} of {len(chosen)}", "give samples of more people")
+    number = np.cumsum(chosen) - 1
+    sides = [with_rows(side, np.flatnonzero(chosen[side.identity])) for side in (embeddings.voice, embeddings.face)]
+    voice, face = (replace(side, identity=number[side.identity]) for side in sides)
+    names = tuple(name for name, stays in zip(embeddings.identities, chosen, strict=True) if stays)
+    return replace(embeddings, voice=voice, face=face, identities=names)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+SETTINGS = ("seconds", "split", "landmarks", "weighting", "negatives", "list")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -59,17 +61,33 @@ class Report:
         return json.dumps(content | {"notes": list(self.notes)}, allow_nan=False)
 
     def table(self) -> str:
-        """Text table for people."""
-        head = ("metric", "direction", "group", "value", "interval", "chance", "n", "parameters")
-        lines = [head, *(_cells(row) for row in self.rows)]
+        """Text table for people; settings that are the same in every row that has them are said once above it."""
+        head = ("metric", "direction", "group", "value", "interval", "chance", "n", "parameters", "interval by")
+        settings = self._settings()
+        lines = [head, *(_cells(row, settings) for row in self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-        head_line = f"protocol {self.protocol}, split {self.split_hash[:12]}"
+        said = [f"{name}={value}" for name, value in settings.items()]
+        head_line = ", ".join([f"protocol {self.protocol}", f"split {self.split_hash[:12]}", *said])
         return "\n".join([head_line, *(line.rstrip() for line in text), *(f"note: {note}" for note in self.notes)])
 
+    def _settings(self) -> dict[str, Any]:
+        values = {name: [row.params[name] for row in self.rows if name in row.params] for name in SETTINGS}
+        return {name: found[0] for name, found in values.items() if found and found.count(found[0]) == len(found)}
 
-def _cells(row: Row) -> tuple[str, ...]:
+
+def _cells(row: Row, settings: Mapping[str, Any]) -> tuple[str, ...]:
     chance = "" if row.chance is None else f"{row.chance:.3f}"
-    params = ", ".join(f"{name}={value}" for name, value in row.params.items())
+    params = ", ".join(f"{name}={value}" for name, value in row.params.items() if name not in settings)
     interval = "" if row.ci_low is None else f"{row.ci_low:.3f}..{row.ci_high:.3f}"
-    return (row.metric, row.direction, row.group, f"{row.value:.3f}", interval, chance, str(row.n), params)
+    return (
+        row.metric,
+        row.direction,
+        row.group,
+        f"{row.value:.3f}",
+        interval,
+        chance,
+        str(row.n),
+        params,
+        row.ci_method,
+    )

@@ -37,18 +37,16 @@ def typed(kind: type[Arguments], arguments: Namespace) -> Arguments:
     return kind(**{field.name: arguments[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
-def complain(message: str) -> None:
-    """Print one sentence about what went wrong, on standard error."""
-    print("s2f: error: " + " ".join(message.split()), file=sys.stderr)
+def complain(message: str, program: str = "s2f") -> None:
+    """Print one sentence about what went wrong, on standard error, under the program's name."""
+    print(f"{program}: error: " + " ".join(message.split()), file=sys.stderr)
 
 
-def answer(work: Callable[[], str], program: str = "s2f", names: Iterable[str] = ()) -> int:
-    """Do a small command's work and print what it returns, or one sentence about what went wrong.
+def answer(work: Callable[[], str]) -> int:
+    """Do a small program's work and print what it returns, or one sentence about what went wrong.
 
     Args:
         work: parses the command line and does what it asks.
-        program: named in the sentence.
-        names: options, for a hint at the nearest.
 
     Returns:
         0 done, 2 bad input or usage.
@@ -58,9 +56,7 @@ def answer(work: Callable[[], str], program: str = "s2f", names: Iterable[str] =
     except SystemExit as stop:  # --help ends here
         return int(stop.code or EXIT_OK)
     except (ArgumentError, S2fError) as error:
-        sentence = f"{program}: error: " + " ".join(str(error).split())
-        hint = did_you_mean(unknown_option(str(error)), names)
-        print("; ".join(filter(None, (sentence, hint))), file=sys.stderr)
+        complain(str(error))
         return EXIT_BAD_INPUT
     return EXIT_OK
 

@@ -1,0 +1,87 @@
+"""`s2f-eval matching`: exact 1:2 and 1:N matching of an embeddings folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from eval.commands.options import EmbeddingsConfig, add_options, new_folder, show
+from eval.results import Report
+from s2f.options import typed
+
+
+@dataclass(frozen=True)
+class MatchingConfig(EmbeddingsConfig):
+    """Arguments of `s2f-eval matching`.
+
+    Args:
+        group_by: restrictions of who may be compared: U, G, E, G/E, G/E/F/A, N, A, GNA, or columns joined by a slash.
+        sweep: columns; every subset of them is a restriction too.
+        weighting: give every probe the same weight (samples), or every person (identities).
+        negatives: draw people first (identities), or any candidates of other people (samples).
+        n_way: largest number of candidates of a trial; all smaller ones come with it, but not for a joint scorer.
+            If not given 10, for a joint scorer 2.
+        sizes: numbers of people for repeated tests on random subsets.
+        marginal: how many of the best and of the worst people are listed.
+        checkpoint: of a joint scorer; if not given, as embeddings.json says.
+        count: sampled trials of a joint scorer.
+        plots: folder for the pictures, each as PNG and SVG.
+    """
+
+    group_by: Sequence[str] = ("U",)
+    sweep: Sequence[str] = ()
+    weighting: Literal["samples", "identities"] = "samples"
+    negatives: Literal["identities", "samples"] = "identities"
+    n_way: int | None = None
+    sizes: Sequence[int] = (100, 189, 500, 1000)
+    marginal: int = 5
+    checkpoint: str | None = None
+    count: int = 10_000
+    plots: str | None = None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("embeddings", help="embeddings folder")
+    add_options(parser, MatchingConfig, {"embeddings"})
+
+
+def run(arguments: Namespace) -> int:
+    """Evaluate and print; 0 done."""
+    config = typed(MatchingConfig, arguments)
+    report = evaluated(config)
+    if config.plots is not None:
+        from eval.plots import draw_matching
+
+        draw_matching(report, new_folder(config.plots))
+    return show(report, config.json)
+
+
+def evaluated(config: MatchingConfig) -> Report:
+    """The report of a folder, of a list on it, or of a joint scorer."""
+    from eval.groups import clusters, groupings, sweep
+    from eval.lists import evaluate_list
+    from eval.matching_report import Protocol, evaluate
+
+    embeddings = config.read()
+    units, _ = clusters(embeddings)
+    if config.list:
+        return evaluate_list(embeddings, "matching", config.files, config.skip_missing, units)
+    swept = sweep(config.sweep) if config.sweep else []
+    restrictions = list({one.name: one for one in groupings(embeddings, [*config.group_by, *swept])}.values())
+    if embeddings.metric == "joint":
+        from eval.joint_heads import head_scorers
+        from eval.sampled import evaluate_joint
+
+        scorers = head_scorers(embeddings, config.checkpoint)
+        directions = tuple(scorers.ask)
+        return evaluate_joint(
+            embeddings, scorers, directions, restrictions, units, config.n_way or 2, config.count, config.seed
+        )
+    protocol = Protocol(
+        config.weighting, config.negatives, config.n_way or 10, config.sizes, config.marginal, config.control
+    )
+    return evaluate(embeddings, restrictions, protocol)

@@ -1,0 +1,99 @@
+"""What the commands of `s2f-eval` share: options, reading an embeddings folder, showing a report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import get_args, get_origin, get_type_hints
+
+from docstring_parser import parse
+from jsonargparse import ArgumentParser
+
+from eval.averaging import averaged
+from eval.embeddings import Embeddings, read_embeddings
+from eval.results import Report
+from eval.scores import Metric
+from s2f.options import EXIT_OK
+
+
+@dataclass(frozen=True)
+class EmbeddingsConfig:
+    """What every command that reads an embeddings folder takes.
+
+    Args:
+        embeddings: embeddings folder, written by `s2f embed` or by another system (docs/contracts.md).
+        metric: how two vectors are compared; if not given, as embeddings.json says, by cosine without one.
+        skip_bad: leave out rows that are not finite, zero or given twice, and count them.
+        mean_voices: make one voice of so many of a person, by their mean; left-over ones are not used.
+        mean_faces: the same with faces.
+        seed: of all random draws.
+        list: somebody's list of trials, evaluated as given beside the exact figure; one or two files.
+        skip_missing: leave out lines of the list whose files the folder lacks, and count them.
+        control: also evaluate shuffled voices and constant embeddings.
+        json: print one JSON object instead of the table.
+    """
+
+    embeddings: str
+    metric: Metric | None = None
+    skip_bad: bool = False
+    mean_voices: int = 1
+    mean_faces: int = 1
+    seed: int = 0
+    list: Sequence[str] = ()
+    skip_missing: bool = False
+    control: bool = True
+    json: bool = False
+
+    def read(self) -> Embeddings:
+        """The embeddings folder, averaged where that is asked for."""
+        embeddings = read_embeddings(self.embeddings, self.metric, self.skip_bad)
+        return averaged(embeddings, self.mean_voices, self.mean_faces, self.seed)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Files of the list."""
+        return [Path(name) for name in self.list]
+
+
+def add_checkpoint_and_data(parser: ArgumentParser) -> None:
+    """The two places of commands that evaluate a checkpoint."""
+    parser.add_argument("checkpoint", help='"starter" or a checkpoint folder')
+    parser.add_argument("data", help="dataset folder")
+
+
+def add_options(parser: ArgumentParser, config: type, places: Collection[str]) -> None:
+    """Add the fields of a command's dataclass, described by its docstring and those of its bases.
+
+    Args:
+        parser: of the command.
+        config: dataclass. A switch that is off unless asked for becomes a flag without a value, a sequence an option
+            that takes several words.
+        places: fields that are given by place and already added.
+    """
+    documented = (parse(base.__doc__ or "").params for base in config.__mro__[::-1])
+    about = {entry.arg_name: entry.description for entries in documented for entry in entries}
+    types = get_type_hints(config)
+    for field in fields(config):
+        if field.name in places:
+            continue
+        name, kind = f"--{field.name}", types[field.name]
+        if field.default is False:
+            parser.add_argument(name, action="store_true", help=about[field.name])
+        elif get_origin(kind) is Sequence:
+            (element,), given = get_args(kind), getattr(config, field.name)
+            parser.add_argument(name, nargs="+", type=element, default=list(given), help=about[field.name])
+        else:
+            parser.add_argument(name, type=kind, default=field.default, help=about[field.name])
+
+
+def new_folder(name: str) -> Path:
+    """Folder for pictures, made if it is not there."""
+    Path(name).mkdir(parents=True, exist_ok=True)
+    return Path(name)
+
+
+def show(report: Report, as_json: bool) -> int:
+    """Print a report for people or, on request, as JSON; 0 done."""
+    print(report.json() if as_json else report.table())
+    return EXIT_OK

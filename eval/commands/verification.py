@@ -1,0 +1,50 @@
+"""`s2f-eval verification`: exact AUC and equal error rate of an embeddings folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jsonargparse import ArgumentParser, Namespace
+
+from eval.commands.options import EmbeddingsConfig, add_options, new_folder, show
+from s2f.options import typed
+
+
+@dataclass(frozen=True)
+class VerificationConfig(EmbeddingsConfig):
+    """Arguments of `s2f-eval verification`.
+
+    Args:
+        group_by: restrictions of who may be compared: U, G, E, G/E, G/E/F/A, N, A, GNA, or columns joined by a slash.
+        plots: folder for the pictures, each as PNG and SVG.
+    """
+
+    group_by: Sequence[str] = ("U",)
+    plots: str | None = None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("embeddings", help="embeddings folder")
+    add_options(parser, VerificationConfig, {"embeddings"})
+
+
+def run(arguments: Namespace) -> int:
+    """Evaluate and print; 0 done."""
+    from eval.groups import clusters, groupings
+    from eval.lists import evaluate_list
+    from eval.verification import evaluate
+
+    config = typed(VerificationConfig, arguments)
+    embeddings = config.read()
+    units, _ = clusters(embeddings)
+    if config.list:
+        return show(evaluate_list(embeddings, "verification", config.files, config.skip_missing, units), config.json)
+    restrictions = groupings(embeddings, config.group_by)
+    report = evaluate(embeddings, restrictions, units, config.control)
+    if config.plots is not None:
+        from eval.plots import draw_verification
+
+        draw_verification(embeddings, restrictions, new_folder(config.plots))
+    return show(report, config.json)

@@ -1,0 +1,106 @@
+"""A program with commands: parsing, hints at misspelt options, one sentence about what went wrong, exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from argparse import ArgumentError
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from jsonargparse import ArgumentParser
+
+from s2f import __version__
+from s2f.errors import S2fError
+from s2f.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain, did_you_mean, unknown_option
+
+QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program whose commands are modules, each with `add_arguments(parser)` and `run(arguments) -> exit code`.
+
+    Attributes:
+        name: what is typed.
+        about: one sentence for its help.
+        package: where the modules are, named like the commands.
+        commands: one line about each command.
+    """
+
+    name: str
+    about: str
+    package: str
+    commands: Mapping[str, str]
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Run one command.
+
+        Args:
+            argv: arguments without the program name; None takes the process's own.
+
+        Returns:
+            0 done, 1 the answer is no, 2 bad input or usage, 130 interrupted.
+        """
+        words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
+        for name, value in QUIET_LIBRARIES.items():
+            os.environ.setdefault(name, value)
+        try:
+            parser = self._parser(words)
+            arguments = parser.parse_args(words)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return int(self._module(arguments.command).run(arguments[arguments.command]))
+        except SystemExit as stop:  # --help, --version and --print_config end here
+            return int(stop.code or 0)
+        except ArgumentError as error:
+            complain(f"{error}{self._nearest(str(error), words)}", self.name)
+            return EXIT_BAD_INPUT
+        except S2fError as error:
+            complain(str(error), self.name)
+            return EXIT_BAD_INPUT
+        except KeyboardInterrupt:
+            complain("interrupted", self.name)
+            return EXIT_INTERRUPTED
+
+    def _module(self, name: str) -> ModuleType:
+        """Import the module of a command; some need slow imports."""
+        return import_module(f"{self.package}.{name}")
+
+    def _parser(self, words: Sequence[str]) -> ArgumentParser:
+        """Build the parser; only the chosen command's options are added, because some need slow imports."""
+        parser = ArgumentParser(prog=self.name, description=self.about, version=__version__, exit_on_error=False)
+        commands = parser.add_subcommands(dest="command", required=True)
+        chosen = self._chosen(words)
+        for name, about in self.commands.items():
+            command = ArgumentParser(description=about, exit_on_error=False)
+            if name == chosen:
+                command.add_argument("--config", action="config", help="YAML file with any of these options")
+                self._module(name).add_arguments(command)
+            commands.add_subcommand(name, command, help=about)
+        return parser
+
+    def _nearest(self, message: str, words: Sequence[str]) -> str:
+        """Say which option an unknown one, on the command line or in a file, was probably meant to be."""
+        unknown = unknown_option(message)
+        chosen = self._chosen(words)
+        if not unknown or not chosen:
+            return f"; `{self.name} --help` lists the commands, `{self.name} COMMAND --help` their options"
+        command = ArgumentParser(exit_on_error=False)
+        self._module(chosen).add_arguments(command)
+        options = re.findall(r"--(\w+)", command.format_help())
+        return "; " + (did_you_mean(unknown, options) or f"`{self.name} {chosen} --help` lists the options")
+
+    def _chosen(self, words: Sequence[str]) -> str | None:
+        """The command: the first word that names one."""
+        return next((word for word in words if word in self.commands), None)
+
+
+def _underscored(word: str) -> str:
+    """Spell an option's name as its field: `--batch-size=4` becomes `--batch_size=4`."""
+    name, equals, value = word.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value if re.match(r"--\w", word) else word

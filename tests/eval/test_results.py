@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from eval.results import Report, Row
+
+ROWS = (
+    Row("accuracy", "v2f", "U", 0.75, 0.7, 0.8, "bootstrap over people", 0.5, 20, {"n_way": 2, "weighting": "samples"}),
+    Row("marginal_accuracy", "v2f", "U", 0.9, None, None, "none: one person", None, 1, {"weighting": "samples"}),
+)
+REPORT = Report("matching/1", "0123456789abcdef", ROWS, ["3 people left out"])
+
+
+def test_json_has_every_row_and_note():
+    content = json.loads(REPORT.json())
+    assert content["protocol"] == "matching/1"
+    assert content["notes"] == ["3 people left out"]
+    assert content["rows"][0]["params"] == {"n_way": 2, "weighting": "samples"}
+    assert content["rows"][1]["ci_low"] is None
+
+
+def test_a_silent_not_a_number_is_no_json():
+    with pytest.raises(ValueError, match="JSON"):
+        Report("p", "h", [Row("a", "v2f", "U", float("nan"), None, None, "none", None, 1)]).json()
+
+
+def test_table_says_common_settings_once_and_how_intervals_came():
+    first, head, one, other, note = REPORT.table().splitlines()
+    assert first == "protocol matching/1, split 0123456789ab, weighting=samples"
+    assert head.endswith("interval by")
+    assert "0.700..0.800" in one
+    assert one.endswith("n_way=2     bootstrap over people")
+    assert ".." not in other
+    assert note == "note: 3 people left out"
+
+
+def test_settings_that_differ_stay_in_their_rows():
+    rows = [ROWS[0], Row("accuracy", "v2f", "U", 0.7, 0.6, 0.8, "x", 0.5, 20, {"weighting": "identities"})]
+    table = Report("m", "h", rows).table()
+    assert table.splitlines()[0] == "protocol m, split h"
+    assert "weighting=samples" in table
+    assert "weighting=identities" in table
