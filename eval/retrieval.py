@@ -1,0 +1,210 @@
+"""Exact cross-modal retrieval: average precision and R@K of every probe, with intervals over people and with chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from eval.controls import shuffled
+from eval.embeddings import DIRECTIONS, Embeddings
+from eval.matching import Weighting
+from eval.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
+from eval.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
+from eval.resampling import cluster_draws, percentile_interval
+from eval.results import Report, Row
+from eval.scores import CrossScores
+from s2f.errors import UsageError
+
+PROTOCOL = "retrieval/1"
+KS = (1, 5, 10, 50, 100)
+EXACT_INDEXES = ("IndexFlat", "IndexFlatIP", "IndexFlatL2")
+METHOD = "bootstrap over clusters of people as probes, gallery fixed"
+NO_METHOD = "none: fewer than two clusters of people"
+UNIFORM = "random galleries draw other people's candidates uniformly, not the same number of each person"
+
+
+class Figure(NamedTuple):
+    """What a column holds: metric `map` or `recall`, gallery `all` or the name of a random one, K of `recall`."""
+
+    metric: str
+    gallery: str
+    k: int | None = None
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Figures of every probe; P probes, J people, F figures.
+
+    Attributes:
+        figures: what the columns hold.
+        values: (P, F) in [0, 1], expected over random orders of equal scores; NaN where a person has too few
+            candidates for a random gallery.
+        chance: (J, F) what guessing reaches with the candidates of each person, NaN likewise.
+    """
+
+    figures: tuple[Figure, ...]
+    values: Float[np.ndarray, "P F"]
+    chance: Float[np.ndarray, "J F"]
+
+
+def retrieve(cross: CrossScores, ks: Sequence[int], galleries: Sequence[RandomGallery] = ()) -> Retrieved:
+    """Rank all candidates for every probe, once for all figures.
+
+    Args:
+        cross: scores of all probes with all candidates.
+        ks: places K of R@K in the full gallery, from 1.
+        galleries: random galleries to evaluate as well.
+
+    Returns:
+        The full gallery's average precision and R@K, then those of the random galleries.
+
+    Raises:
+        UsageError: a place below 1.
+    """
+    if min(ks, default=1) < 1:
+        raise UsageError("places K from 1", f"{min(ks)}", "correct the places")
+    figures = [Figure("map", "all"), *(Figure("recall", "all", k) for k in ks)]
+    for gallery in galleries:
+        figures += [Figure("recall", gallery.name, k) for k in gallery.ks]
+        figures += [Figure("map", gallery.name)] if gallery.precision else []
+
+    def measured(probes: Int[np.ndarray, " R"]) -> tuple[np.ndarray, np.ndarray]:
+        profiles = rank_profiles(cross, probes)
+        parts = [expected_in(profiles, gallery) for gallery in galleries]
+        return probes, np.hstack([precision_and_recall(profiles, ks), *parts])
+
+    values = np.empty((cross.scores.shape[0], len(figures)))
+    for probes, part in cross.over_probes(measured, "retrieval", probes_at_a_time(cross)):
+        values[probes] = part
+    owned, candidates = cross.candidate_counts, cross.scores.shape[1]
+    levels = [np.where(fits(g, owned, candidates)[:, None], chance_in(g), np.nan) for g in galleries]
+    chance = np.hstack([precision_and_recall(all_tied(owned, candidates), ks), *levels])
+    return Retrieved(tuple(figures), values, chance)
+
+
+def recall_by_index(
+    index: Any,
+    probes: Float[np.ndarray, "P D"],
+    probe_identity: Int[np.ndarray, " P"],
+    candidate_identity: Int[np.ndarray, " G"],
+    ks: Sequence[int],
+) -> Float[np.ndarray, "P K"]:
+    """R@K of every probe from a FAISS index of the gallery.
+
+    FAISS compares in float32 and breaks ties in its own way, so with equal scores the figures are one outcome and not
+    the expectation; faiss itself is not imported here.
+
+    Args:
+        index: an exact index (IndexFlat, IndexFlatIP, IndexFlatL2) that holds the G candidates in their order. For the
+            cosine add vectors of length 1 to an IndexFlatIP and give such probes.
+        probes: (P, D) vectors, made float32.
+        probe_identity: (P,) index of each probe's person.
+        candidate_identity: (G,) index of each candidate's person.
+        ks: places K from 1 to G.
+
+    Returns:
+        (P, K) 1 where an own candidate is among the first K, else 0.
+
+    Raises:
+        UsageError: another kind of index, one of another size, or a place out of range.
+    """
+    if type(index).__name__ not in EXACT_INDEXES:
+        fix = "add the candidates to an exact one: approximate recall is not recall"
+        raise UsageError(f"an exact index ({', '.join(EXACT_INDEXES)})", type(index).__name__, fix)
+    if index.ntotal != len(candidate_identity):
+        raise UsageError(f"an index of {len(candidate_identity)} candidates", f"{index.ntotal}", "add each once")
+    if not 1 <= min(ks) <= max(ks) <= index.ntotal:
+        raise UsageError(f"places K from 1 to {index.ntotal}", ", ".join(map(str, ks)), "correct the places")
+    _, nearest = index.search(np.ascontiguousarray(probes, np.float32), int(max(ks)))
+    found = np.maximum.accumulate(candidate_identity[nearest] == probe_identity[:, None], axis=1)
+    return found[:, np.array(ks) - 1].astype(float)
+
+
+def over_people(
+    means: Float[np.ndarray, " J"], weights: Float[np.ndarray, " J"], clusters: Int[np.ndarray, " J"]
+) -> tuple[float, float | None, float | None, str]:
+    """Weighted mean over people, with the limits of 95 % of redraws of whole clusters, the gallery as it is.
+
+    Args:
+        means: (J,) mean over each person's probes, NaN for people who are left out.
+        weights: (J,) what each person counts for.
+        clusters: (J,) the independent unit that each person belongs to.
+
+    Returns:
+        Mean, lower and upper limit (None if the people form a single cluster), and the method in words.
+    """
+    kept = np.isfinite(means)
+    means, weights, clusters = means[kept], weights[kept], clusters[kept]
+    value = float(weights @ means / weights.sum())
+    if len(np.unique(clusters)) < 2:
+        return value, None, None, NO_METHOD
+    drawn = cluster_draws(clusters) * weights
+    low, high = percentile_interval(drawn @ means / drawn.sum(1))
+    return value, low, high, METHOD
+
+
+def evaluate(
+    embeddings: Embeddings,
+    clusters: Int[np.ndarray, " J"],
+    weighting: Weighting = "samples",
+    ks: Sequence[int] = KS,
+    galleries: Sequence[RandomGallery] = NAMED_GALLERIES,
+    control: bool = True,
+) -> Report:
+    """Retrieval in both directions.
+
+    Args:
+        embeddings: voices and faces of J people.
+        clusters: (J,) people that are one independent unit share a number.
+        weighting: samples gives every probe the same weight, identities every person.
+        ks: places K of R@K in the full gallery, from 1.
+        galleries: random galleries, see `expected_in`.
+        control: also evaluate the full gallery with every person's voices dealt to another.
+
+    Returns:
+        Rows `map` and `recall`; n counts people, `trials` probes. A random gallery that nobody can be in has no rows.
+
+    Raises:
+        DatasetError: features of a joint scorer.
+        UsageError: a place below 1.
+    """
+    rows: list[Row] = []
+    notes = [*embeddings.notes, *([UNIFORM] if galleries else [])]
+    for direction in DIRECTIONS:
+        cross = embeddings.cross(direction)
+        for gallery in galleries:
+            if left_out := int((~fits(gallery, cross.candidate_counts, cross.scores.shape[1])).sum()):
+                needs = f"{gallery.own} own candidates and {gallery.size - gallery.own} others"
+                notes.append(f"{left_out} people left out of gallery {gallery.name} ({direction}): it needs {needs}")
+        rows += _rows(cross, retrieve(cross, ks, galleries), direction, clusters, weighting, {})
+    for direction in DIRECTIONS if control else ():
+        cross = shuffled(embeddings).cross(direction)
+        rows += _rows(cross, retrieve(cross, ks), direction, clusters, weighting, {"control": "shuffled"})
+    return Report(PROTOCOL, embeddings.split_hash, rows, notes)
+
+
+def _rows(
+    cross: CrossScores,
+    retrieved: Retrieved,
+    direction: str,
+    clusters: Int[np.ndarray, " J"],
+    weighting: Weighting,
+    control: dict[str, str],
+) -> Iterator[Row]:
+    """A row for every figure that somebody's probes count for."""
+    probes = cross.probe_counts
+    weights = probes if weighting == "samples" else np.ones(cross.people)
+    for figure, values, chance in zip(retrieved.figures, retrieved.values.T, retrieved.chance.T, strict=True):
+        kept = np.isfinite(chance)
+        if not kept.any():
+            continue
+        means = np.bincount(cross.probe_identity, values, cross.people) / probes
+        value, low, high, method = over_people(means, weights, clusters)
+        params: dict[str, Any] = {"k": figure.k} if figure.k else {}
+        params |= {"gallery": figure.gallery, "weighting": weighting, **control, "trials": int(probes[kept].sum())}
+        level = float(weights[kept] @ chance[kept] / weights[kept].sum())
+        yield Row(figure.metric, direction, "U", value, low, high, method, level, int(kept.sum()), params)
