@@ -5,10 +5,10 @@
 trains, where OUT does not have them yet, the small encoders and the four small systems (s2f/recipes/small) on the
 training people of DATA, and prints for its test people the exact two-way accuracy of each system, everybody and within
 gender, with the share of the ideal observer's advantage over chance. One voice a person, the first 10 s; one face,
-canonical or the first wild view. Intervals: 95 %, people drawn anew 1,000 times. `shuffled`: the same system with
-voices dealt to other people. `heard`: an observer who knows the faces and the law perfectly, but of the voices only
-what linear probes, fitted on training people, find in the system's voice features: gender, age class, pitch, tract,
-timbre.
+canonical or the first wild view. Intervals: 95 %, readers drawn anew 1,000 times with all people made from them.
+`shuffled`: the same system with voices dealt to other people. `heard`: an observer who knows the faces and the law
+perfectly, but of the voices only what linear probes, fitted on training people, find in the system's voice features:
+gender, age class, pitch, tract, timbre.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import torch
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
+from eval.matching import WinTable
+from eval.resampling import bootstrap_accuracy
 from s2f.datasets import DatasetFolder, Row, by_identity
 from s2f.images import load_image
 from s2f.matching.model import MatchingModel
@@ -41,7 +43,6 @@ TWINS = {
     "wen2021": ("voice_thin_resnet", "face_ir"),
 }
 SCRIPTS = {"voice": "train_voice", "face": "train_face"}
-DRAWS = 1000
 
 
 def train(stage: str, data: Path, out: Path, weights: Mapping[str, Path]) -> float:
@@ -87,19 +88,13 @@ def _feature(model: MatchingModel, data: DatasetFolder, row: Row) -> torch.Tenso
     return model.face_features(model.face_encoder.prepare(load_image(data.path(row))[None]))
 
 
-def interval(wins: torch.Tensor, allowed: torch.Tensor) -> tuple[float, float]:
-    """95 % of the accuracy when people, and with them probes and candidates, are drawn anew."""
-    random, table = np.random.default_rng(0), wins.double().numpy()
-    usable = allowed.numpy() & ~np.eye(len(table), dtype=bool)
-    values = []
-    for _ in range(DRAWS):
-        weight = random.multinomial(len(table), np.full(len(table), 1 / len(table))).astype(float)
-        rivals = usable @ weight
-        probes = weight * (rivals > 0)
-        shares = (table * usable) @ weight / np.maximum(rivals, 1)
-        values.append((probes * shares).sum() / probes.sum())
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+def interval(wins: torch.Tensor, allowed: torch.Tensor, speakers: np.ndarray) -> tuple[float, float]:
+    """95 % of the accuracy when speakers, and with them people as probes and candidates, are drawn anew."""
+    table = wins.double().numpy().copy()
+    np.fill_diagonal(table, 0.0)
+    ones = np.ones(len(table), np.int64)
+    found = WinTable(table, ones, ones)
+    return bootstrap_accuracy(found, "identities", "identities", allowed.numpy(), speakers)
 
 
 def heard_scores(model: MatchingModel, data: DatasetFolder, people: list[str], voice: torch.Tensor) -> np.ndarray:
@@ -138,6 +133,7 @@ def observer_wins(scores: np.ndarray) -> dict[str, torch.Tensor]:
 def lines(twin: str, model: MatchingModel, data: DatasetFolder, people: list[str]) -> Iterator[str]:
     """Rows of the table for one system."""
     genders = np.array([row["voice_gender"] for row in data.truth(people)])
+    speakers = np.unique([data.people[name]["speaker"] for name in people], return_inverse=True)[1]
     groups = {"U": torch.ones(len(people), len(people), dtype=torch.bool)}
     groups["G"] = torch.from_numpy(genders[:, None] == genders)
     ideal = observer_wins(load_population(data.root).log_likelihood_ratio(*latents_of(data.truth(people))))
@@ -151,7 +147,7 @@ def lines(twin: str, model: MatchingModel, data: DatasetFolder, people: list[str
             for group, allowed in groups.items():
                 tables = (wins, ideal[direction], heard[direction], control)
                 value, best, probed, chance = (accuracy(table, allowed)[0] for table in tables)
-                low, high = interval(wins, allowed)
+                low, high = interval(wins, allowed, speakers)
                 cells = (twin, direction, group, view, f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{best:.3f}")
                 cells += (f"{(value - 0.5) / (best - 0.5):.0%}", f"{probed:.3f}", f"{chance:.3f}")
                 yield "| " + " | ".join(cells) + " |"

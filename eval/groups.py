@@ -43,6 +43,12 @@ class Grouping:
     labels: tuple[str, ...]
 
     @property
+    def compared(self) -> Int[np.ndarray, " J"]:
+        """The cells, with -1 also for people who share theirs with nobody."""
+        sizes = np.bincount(self.cells[self.cells >= 0], minlength=1)
+        return np.where((self.cells >= 0) & (sizes[self.cells] > 1), self.cells, -1)
+
+    @property
     def allowed(self) -> Bool[np.ndarray, "J J"]:
         """Whose samples may be negatives of whose."""
         known = self.cells >= 0
@@ -135,12 +141,14 @@ def left_out(grouping: Grouping) -> list[str]:
     Returns:
         Sentences with counts.
     """
-    by = " or ".join(grouping.columns)
-    unknown = int((grouping.cells < 0).sum())
-    sizes = np.bincount(grouping.cells[grouping.cells >= 0])
-    alone = int((sizes == 1).sum())
-    notes = [f"{grouping.name}: {unknown} people of unknown {by} left out"] if unknown else []
-    return [*notes, *([f"{grouping.name}: {alone} people left out who share their cell with nobody"] if alone else [])]
+    unknown = grouping.cells < 0
+    alone = ~unknown & (grouping.compared < 0)
+    reasons = {f"of unknown {' or '.join(grouping.columns)} left out": unknown, "left out, alone in their cell": alone}
+    notes = [f"{grouping.name}: {who.sum()} people {reason}" for reason, who in reasons.items() if who.any()]
+    return [
+        *notes,
+        *([f"{grouping.name}: nobody can be compared, no figures"] if (grouping.compared < 0).all() else []),
+    ]
 
 
 def clusters(embeddings: Embeddings) -> tuple[Int[np.ndarray, " J"], Literal["people", "speakers"]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.cli import COMMANDS as EVALUATIONS
 from s2f.cli import COMMANDS
 from s2f.training.arguments import run
 from s2f.training.decoder import DecoderArguments, train_decoder
@@ -52,7 +53,7 @@ def test_named_commands_exist():
     named = set(re.findall(r"`s2f ([a-z]+)", README))
     assert named
     assert named <= set(COMMANDS)
-    assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == {"demographics", "simulated"}
+    assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == set(EVALUATIONS)
 
 
 def test_shown_training_command_needs_nothing_but_data(capsys):

@@ -282,4 +282,5 @@ def test_other_splits_and_empty_groups_are_said_not_refused():
     assert report.notes == [
         "split hashes differ (h and elsewhere): the same samples, perhaps other people in training",
         "A: 24 people of unknown age left out",
+        "A: nobody can be compared, no figures",
     ]

@@ -6,6 +6,7 @@ import pytest
 from eval.embeddings import Embeddings, Samples
 from eval.groups import (
     PRESETS,
+    Grouping,
     clusters,
     grouping,
     groupings,
@@ -105,11 +106,17 @@ def test_who_is_left_out():
     assert by_age.labels == ("0s/Urdu", "20s/English", "30s/English", "30s/Urdu")
     assert left_out(by_age) == [
         "age/language: 1 people of unknown age or language left out",
-        "age/language: 4 people left out who share their cell with nobody",
+        "age/language: 4 people left out, alone in their cell",
+        "age/language: nobody can be compared, no figures",
     ]
     assert left_out(grouping(PEOPLE, "G")) == []
     unknown = embeddings({"identity": ["a", "b"], "gender": ["", ""]}, {"identity": ["a", "b"]})
-    assert left_out(grouping(unknown, "G")) == ["G: 2 people of unknown gender left out"]
+    assert left_out(grouping(unknown, "G")) == [
+        "G: 2 people of unknown gender left out",
+        "G: nobody can be compared, no figures",
+    ]
+    some = Grouping("A", ("age",), np.array([0, 2, -1, 2]), ("x", "y", "z"))
+    np.testing.assert_array_equal(some.compared, [-1, 2, -1, 2])
     assert not grouping(unknown, "G").allowed.any()
 
 

@@ -1,0 +1,162 @@
+"""The report of `s2f-eval matching`: 1:2 and 1:N accuracy over every tuple, by group and by person, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from eval.controls import constant, shuffled
+from eval.embeddings import DIRECTIONS, Direction, Embeddings
+from eval.groups import Grouping, clusters, grouping, left_out
+from eval.intervals import binomial_interval
+from eval.marginal import best_and_worst
+from eval.matching import Weighting, WinTable, accuracy, win_table
+from eval.n_way import n_way
+from eval.resampling import bootstrap_accuracy, size_curve
+from eval.results import Report, Row
+
+PROTOCOL = "matching/1"
+EVERYBODY = "U"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How triplets are weighed and how much is reported.
+
+    Attributes:
+        weighting: samples gives every probe the same weight, identities every person.
+        negatives: identities draws N - 1 distinct people first, samples any candidates of other people.
+        n_max: largest number of candidates of a trial.
+        sizes: numbers of people whose accuracy is repeated on random subsets (TriNet, Fig. 4b).
+        marginal: how many of the best and of the worst people are listed.
+        control: also evaluate shuffled voices and constant embeddings.
+    """
+
+    weighting: Weighting = "samples"
+    negatives: Weighting = "identities"
+    n_max: int = 10
+    sizes: Sequence[int] = (100, 189, 500, 1000)
+    marginal: int = 5
+    control: bool = True
+
+
+def evaluate(embeddings: Embeddings, groupings: Sequence[Grouping], protocol: Protocol) -> Report:
+    """Match in both directions.
+
+    Args:
+        embeddings: of J people.
+        groupings: restrictions, usually `U` among them.
+        protocol: see there.
+
+    Returns:
+        Rows `accuracy` by grouping and cell (1:2), for N up to `n_max`, of the controls, on random subsets of people;
+        `marginal_accuracy` of the best and worst.
+    """
+    units, unit_name = clusters(embeddings)
+    rows = [
+        row
+        for direction in DIRECTIONS
+        for row in _Direction(embeddings, direction, units, unit_name, protocol).rows(groupings)
+    ]
+    notes = [*embeddings.notes, *(note for one in groupings for note in left_out(one))]
+    if protocol.control:
+        rows += [row for direction in DIRECTIONS for row in _controls(embeddings, direction, protocol)]
+    return Report(PROTOCOL, embeddings.split_hash, rows, notes)
+
+
+def two_way_trials(table: WinTable, allowed: Bool[np.ndarray, "J J"]) -> int:
+    """Number of triplets: probe, own candidate, candidate of another person in reach."""
+    others = allowed & ~np.eye(len(allowed), dtype=bool)
+    return int((table.probes * table.candidates * (others @ table.candidates)).sum())
+
+
+class _Direction:
+    """One direction of an evaluation; the scores are passed over once for 1:2 and once a grouping for 1:N."""
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        direction: Direction,
+        units: Int[np.ndarray, " J"],
+        unit_name: str,
+        protocol: Protocol,
+    ) -> None:
+        self.names, self.direction, self.protocol = embeddings.identities, direction, protocol
+        self.units, self.unit_name = units, unit_name
+        self.cross = embeddings.cross(direction)
+        self.table = win_table(self.cross)
+
+    def rows(self, groupings: Iterable[Grouping]) -> Iterator[Row]:
+        for one in groupings:
+            yield from self._two_way(one)
+            yield from self._n_way(one)
+            if one.name == EVERYBODY:
+                yield from self._whole(one.allowed)
+
+    def _row(self, group: str, value: float, limits: tuple[float, float], method: str, n: int, **params: Any) -> Row:
+        base = {"n_way": 2, "weighting": self.protocol.weighting, "negatives": self.protocol.negatives} | params
+        low, high = (None if np.isnan(limit) else float(limit) for limit in limits)
+        chance = 1 / base["n_way"]
+        return Row("accuracy", self.direction, group, float(value), low, high, method, chance, n, base)
+
+    def _two_way(self, one: Grouping) -> Iterator[Row]:
+        """The whole grouping, then each of its cells."""
+        parts = [(one.name, one.allowed)]
+        if len(one.labels) > 1:
+            cells = ((label, one.cells == cell) for cell, label in enumerate(one.labels))
+            parts += [(f"{one.name}: {label}", inside[:, None] & inside) for label, inside in cells]
+        scheme = self.protocol.weighting, self.protocol.negatives
+        for name, allowed in parts:
+            value = accuracy(self.table, *scheme, allowed)[0]
+            if np.isnan(value):
+                continue  # everybody in it is alone; `left_out` says so
+            limits = bootstrap_accuracy(self.table, *scheme, allowed, self.units)
+            n = int((allowed & ~np.eye(len(allowed), dtype=bool)).any(1).sum())
+            trials = two_way_trials(self.table, allowed)
+            yield self._row(name, value, limits, f"bootstrap over {self.unit_name}", n, trials=trials)
+
+    def _n_way(self, one: Grouping) -> Iterator[Row]:
+        """N from 3 on, as far as somebody has enough rivals."""
+        sizes = np.bincount(one.compared[one.compared >= 0], minlength=1)
+        most = min(self.protocol.n_max, int(sizes.max()))
+        if most < 3:
+            return
+        found = n_way(self.cross, most, self.protocol.negatives, self.units, one.cells)
+        values = found.accuracy(self.protocol.weighting)
+        low, high = found.interval(self.protocol.weighting)
+        for place in range(1, most - 1):
+            n = int(sizes[sizes >= place + 2].sum())
+            method = f"jackknife over {self.unit_name}"
+            yield self._row(one.name, values[place], (low[place], high[place]), method, n, n_way=place + 2)
+
+    def _whole(self, allowed: Bool[np.ndarray, "J J"]) -> Iterator[Row]:
+        """What is said of everybody together only: TriNet's two intervals, and the best and worst people."""
+        scheme = self.protocol.weighting, self.protocol.negatives
+        value, trials = accuracy(self.table, *scheme)[0], two_way_trials(self.table, allowed)
+        limits = binomial_interval(float(value), trials)
+        method = "binomial over triplets, u=2.576 (as if triplets were independent)"
+        yield self._row(EVERYBODY, value, limits, method, len(self.names), trials=trials)
+        for point in size_curve(self.table, *scheme, sizes=self.protocol.sizes):
+            method = f"t over {len(point.values)} subsets of people"
+            spread = round(float(point.values.std(ddof=1)), 4)
+            yield self._row(
+                EVERYBODY, point.mean, (point.low, point.high), method, point.size, subset=point.size, std=spread
+            )
+        listed = best_and_worst(self.table, *scheme, None, self.names, self.protocol.marginal)
+        for rank, people in zip(("best", "worst"), listed, strict=True):
+            for name, own in people:
+                row = self._row(EVERYBODY, own, (np.nan, np.nan), "none: one person", 1, person=name, listed=rank)
+                yield replace(row, metric="marginal_accuracy")
+
+
+def _controls(embeddings: Embeddings, direction: Direction, protocol: Protocol) -> Iterator[Row]:
+    """1:2 among everybody with voices dealt to other people, and with one vector for everything."""
+    units, unit_name = clusters(embeddings)
+    for name, altered in (("shuffled", shuffled(embeddings)), ("constant", constant(embeddings))):
+        one = _Direction(altered, direction, units, unit_name, protocol)
+        row = next(one.rows([grouping(embeddings, EVERYBODY)]))
+        yield replace(row, params={**row.params, "control": name})
