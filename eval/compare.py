@@ -20,7 +20,7 @@ from s2f.datasets import PEOPLE_COLUMNS
 from s2f.errors import DatasetError
 
 PAIRS = 64  # triplets scored at a time
-MCNEMAR_METHOD = "none: triplets share people, so p is too small; trust accuracy_difference"
+MCNEMAR_METHOD = "none: triplets share people, p is too small"
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class _Direction:
         scheme = self.protocol.weighting, self.protocol.negatives
         value, trials = accuracy(self.table, *scheme)[0], two_way_trials(self.table, allowed)
         limits = binomial_interval(float(value), trials)
-        method = "binomial over triplets, u=2.576 (as if triplets were independent)"
+        method = "binomial over triplets, u=2.576"
         yield self._row(EVERYBODY, value, limits, method, len(self.names), trials=trials)
         for point in size_curve(self.table, *scheme, sizes=self.protocol.sizes):
             method = f"t over {len(point.values)} subsets of people"

@@ -62,7 +62,7 @@ class Report:
 
     def table(self) -> str:
         """Text table for people; settings that are the same in every row that has them are said once above it."""
-        head = ("metric", "direction", "group", "value", "interval", "chance", "n", "parameters", "interval by")
+        head = ("metric", "direction", "group", "value", "interval", "chance", "n", "interval by", "parameters")
         settings = self._settings()
         lines = [head, *(_cells(row, settings) for row in self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -80,14 +80,5 @@ def _cells(row: Row, settings: Mapping[str, Any]) -> tuple[str, ...]:
     chance = "" if row.chance is None else f"{row.chance:.3f}"
     params = ", ".join(f"{name}={value}" for name, value in row.params.items() if name not in settings)
     interval = "" if row.ci_low is None else f"{row.ci_low:.3f}..{row.ci_high:.3f}"
-    return (
-        row.metric,
-        row.direction,
-        row.group,
-        f"{row.value:.3f}",
-        interval,
-        chance,
-        str(row.n),
-        params,
-        row.ci_method,
-    )
+    value, n = f"{row.value:.3f}", str(row.n)
+    return (row.metric, row.direction, row.group, value, interval, chance, n, row.ci_method, params)

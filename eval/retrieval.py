@@ -22,7 +22,7 @@ from s2f.errors import UsageError
 PROTOCOL = "retrieval/1"
 KS = (1, 5, 10, 50, 100)
 EXACT_INDEXES = ("IndexFlat", "IndexFlatIP", "IndexFlatL2")
-METHOD = "bootstrap over clusters of people as probes, gallery fixed"
+METHOD = "bootstrap over people, gallery fixed"
 NO_METHOD = "none: fewer than two clusters of people"
 UNIFORM = "random galleries draw other people's candidates uniformly, not the same number of each person"
 

@@ -23,7 +23,7 @@ from eval.retrieval import over_people
 from s2f.errors import UsageError
 
 PROTOCOL = "matching-sampled/1"
-BINOMIAL = "binomial over trials, u=2.576 (as if trials were independent)"
+BINOMIAL = "binomial over trials, u=2.576"
 BATCH = 512  # questions put to a scorer at a time
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -182,7 +182,7 @@ def mean_over_trials(
     sums = np.bincount(person, weights * values, len(clusters))
     means = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
     value, low, high, method = over_people(means, total, clusters)
-    return value, low, high, method if low is None else "bootstrap over clusters of the probes' people, trials as drawn"
+    return value, low, high, method if low is None else "bootstrap over the probes' people"
 
 
 def accuracy_rows(

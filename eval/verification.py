@@ -176,7 +176,7 @@ def _interval(value: float, influence: Float[np.ndarray, " K"], confidence: floa
     if error < 1e-12:
         return Interval(None, None, "none: no spread between people")
     half = float(student.ppf((1 + confidence) / 2, count - 1)) * error
-    method = f"influence of {count} clusters, t with {count - 1} degrees of freedom"
+    method = f"influence of {count} clusters"
     return Interval(max(value - half, 0.0), min(value + half, 1.0), method)
 
 

@@ -27,9 +27,9 @@ def test_a_silent_not_a_number_is_no_json():
 def test_table_says_common_settings_once_and_how_intervals_came():
     first, head, one, other, note = REPORT.table().splitlines()
     assert first == "protocol matching/1, split 0123456789ab, weighting=samples"
-    assert head.endswith("interval by")
+    assert head.endswith("interval by            parameters")
     assert "0.700..0.800" in one
-    assert one.endswith("n_way=2     bootstrap over people")
+    assert one.endswith("bootstrap over people  n_way=2")
     assert ".." not in other
     assert note == "note: 3 people left out"
 

@@ -132,7 +132,7 @@ def test_command_prints_settings_once(data, monkeypatch, capsys):
     assert protocol.startswith("protocol simulated/1, split ")
     assert protocol.endswith(", seconds=1.0, split=test, landmarks=decoder")
     assert head.split()[:3] == ["metric", "direction", "group"]
-    assert max(map(len, rows)) < 200
+    assert max(map(len, rows)) < 210
     assert not any("seconds" in row for row in rows)
     assert main([*words, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)

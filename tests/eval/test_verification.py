@@ -42,7 +42,7 @@ def test_intervals_are_those_of_a_jackknife_over_clusters(clones: int):
     for interval, value, error in zip(found, (auc(counts), eer(counts).rate), errors, strict=True):
         assert interval.high - value == pytest.approx(value - interval.low)
         assert (interval.high - value) / quantile == pytest.approx(error, rel=0.1)
-        assert interval.method == f"influence of {count} clusters, t with {count - 1} degrees of freedom"
+        assert interval.method == f"influence of {count} clusters"
 
 
 def weighted_figures(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
