@@ -15,6 +15,7 @@ from eval.groups import Grouping, left_out, of_people, with_rows
 from eval.matching import Weighting, WinTable, accuracy, win_table
 from eval.resampling import cluster_draws, percentile_interval, redrawn_accuracy
 from eval.results import Report, Row
+from eval.sampled import one_of
 from eval.scores import CrossScores
 from s2f.datasets import PEOPLE_COLUMNS
 from s2f.errors import DatasetError
@@ -220,16 +221,9 @@ def drawn_triplets(
     for person in np.unique(people):
         places, share = np.flatnonzero(people == person), rivals * usable[person]
         others[places] = random.choice(cross.people, len(places), p=share / share.sum())
-    probe = _one_of(cross.probe_identity, people, random)
-    sides = [_one_of(cross.candidate_identity, who, random) for who in (people, others)]
+    probe = one_of(random, cross.probe_identity, people)
+    sides = [one_of(random, cross.candidate_identity, who) for who in (people, others)]
     return np.stack([probe, *sides], axis=1)
-
-
-def _one_of(identity: Int[np.ndarray, " N"], people: Int[np.ndarray, " T"], random: np.random.Generator) -> np.ndarray:
-    """A random row of each of some people."""
-    counts = np.bincount(identity)
-    starts = np.cumsum(counts) - counts
-    return np.argsort(identity, kind="stable")[starts[people] + random.integers(counts[people])]
 
 
 def same_samples(a: Embeddings, b: Embeddings) -> tuple[Embeddings, Embeddings, Bool[np.ndarray, " J"], list[str]]:

@@ -77,8 +77,15 @@ class Report:
 
 
 def _cells(row: Row, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    chance = "" if row.chance is None else f"{row.chance:.3f}"
     params = ", ".join(f"{name}={value}" for name, value in row.params.items() if name not in settings)
-    interval = "" if row.ci_low is None else f"{row.ci_low:.3f}..{row.ci_high:.3f}"
-    value, n = f"{row.value:.3f}", str(row.n)
-    return (row.metric, row.direction, row.group, value, interval, chance, n, row.ci_method, params)
+    numbers = [_number(number) for number in (row.value, row.ci_low, row.ci_high, row.chance)]
+    interval = "" if row.ci_low is None else f"{numbers[1]}..{numbers[2]}"
+    where = row.metric, row.direction, row.group
+    return (*where, numbers[0], interval, numbers[3], str(row.n), row.ci_method, params)
+
+
+def _number(number: float | None) -> str:
+    """Three decimals, four of small ones; nothing of nothing."""
+    if number is None:
+        return ""
+    return f"{number:.4f}" if 0 < abs(number) < 0.1 else f"{number:.3f}"

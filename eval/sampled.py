@@ -97,7 +97,7 @@ def draw_tuples(
     who = np.column_stack([person, np.empty_like(ranks)])
     for one in np.unique(person):
         who[person == one, 1:] = np.flatnonzero(rivals[one])[ranks[person == one]]
-    probes, candidates = _one_of(random, probe_identity, person), _one_of(random, candidate_identity, who)
+    probes, candidates = one_of(random, probe_identity, person), one_of(random, candidate_identity, who)
     place, row = random.integers(0, n_ways, count), np.arange(count)
     candidates[row, 0], candidates[row, place] = candidates[row, place], candidates[row, 0]
     return Questions(probes, candidates, place)
@@ -114,8 +114,17 @@ def _distinct(random: np.random.Generator, sizes: Int[np.ndarray, " B"], amount:
     return chosen
 
 
-def _one_of(random: np.random.Generator, identity: Int[np.ndarray, " N"], people: np.ndarray) -> np.ndarray:
-    """A random row of each of some people."""
+def one_of(random: np.random.Generator, identity: Int[np.ndarray, " N"], people: np.ndarray) -> np.ndarray:
+    """A random row of each of some people.
+
+    Args:
+        random: source of the draws.
+        identity: (N,) whose each row is.
+        people: numbers of people, of any shape; a person may be there several times.
+
+    Returns:
+        Rows, in the shape of `people`.
+    """
     counts = np.bincount(identity)
     starts = np.cumsum(counts) - counts
     return np.argsort(identity, kind="stable")[starts[people] + random.integers(0, counts[people])]

@@ -34,6 +34,11 @@ def test_table_says_common_settings_once_and_how_intervals_came():
     assert note == "note: 3 people left out"
 
 
+def test_small_figures_keep_their_digits():
+    row = Row("map", "v2f", "U", 0.0131, 0.0, 0.0159, "x", 0.0053, 20)
+    assert Report("r", "h", [row]).table().splitlines()[2].split()[3:6] == ["0.0131", "0.000..0.0159", "0.0053"]
+
+
 def test_settings_that_differ_stay_in_their_rows():
     rows = [ROWS[0], Row("accuracy", "v2f", "U", 0.7, 0.6, 0.8, "x", 0.5, 20, {"weighting": "identities"})]
     table = Report("m", "h", rows).table()
