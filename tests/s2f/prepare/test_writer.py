@@ -177,7 +177,7 @@ def test_order_of_the_sources_does_not_matter(root, three, tmp_path):
 
 
 def test_any_number_of_processes_writes_the_same(tmp_path):
-    """Sound, speech, pictures and landmarks, in one process with all threads and in 2 and 4 started by torchrun."""
+    """Sound, speech, pictures and landmarks, in one process with all threads and in three started by torchrun."""
     require_dlib()
     pytest.importorskip("silero_vad")
     root = tmp_path / "root"
@@ -191,7 +191,7 @@ def test_any_number_of_processes_writes_the_same(tmp_path):
         Image.fromarray(scene(at=(150 + 10 * number, 60))).save(root / str(number % 3) / f"{number}.png")
     options = ["--detector", "hog", "--landmarks", "starter", "--voice_activity", "true", "--split_seed", "1"]
     found = {}
-    for count in (1, 2, 4):
+    for count in (1, 3):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)] if count > 1 else []
         out = tmp_path / f"out{count}"
         words = [sys.executable, *launcher, "-m", "s2f", "prepare", "folders", root, out, *options]
@@ -204,8 +204,7 @@ def test_any_number_of_processes_writes_the_same(tmp_path):
     assert len([name for name in found[1] if name.endswith((".flac", ".jpg"))]) == 12 + 4
     header = b"identity,path,start_s,duration_s,video,source,quality,speech_s\n"
     assert found[1]["voices.csv"].startswith(header)
-    assert found[2] == found[1]
-    assert found[4] == found[1]
+    assert found[3] == found[1]
 
 
 def test_files_of_bad_quality_can_be_left_out(root, three, tmp_path):
