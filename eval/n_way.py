@@ -26,6 +26,7 @@ from eval.n_way_kernels import add_distinct, add_uniform, fill, shares
 from eval.scores import ROWS, CrossScores
 
 TABLE = 2**22  # numbers in a block's table of counts
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # won, weight and their changes, see `NWay`
 SAFE_RIVALS = 30  # leaving one out is stable up to N - 1 of half the rivals, and for so few rivals always
 
 
@@ -108,16 +109,15 @@ def n_way(
     """
     cells = np.zeros(cross.people, np.int64) if cells is None else cells
     shape = (len(WEIGHTINGS), int(cells.max()) + 1, int(clusters.max()) + 1, n_max - 1)
-    won, weight = (np.zeros((shape[0], shape[1], shape[3])) for _ in range(2))
-    won_change, weight_change = np.zeros(shape), np.zeros(shape)
+    sums = _no_sums(shape)
     nodes, node_weights = np.polynomial.legendre.leggauss((n_max + 1) // 2)
     rows = max(1, min(ROWS, TABLE // ((2 * int(cross.candidate_counts.max()) + 1) * cross.people)))
     plan = _Plan(n_max - 1, negatives == "identities", (nodes + 1) / 2, node_weights / 2, clusters, cells)
     for parts in cross.over_probes(lambda probes: _counted(cross, probes, plan, shape), "1:N matching", rows):
-        for total, part in zip((won, weight, won_change, weight_change), parts, strict=True):
+        for total, part in zip(sums, parts, strict=True):
             total += part
     sizes = np.bincount(cells[cells >= 0], minlength=shape[1])
-    return NWay(won, weight, won_change, weight_change, sizes - 1)
+    return NWay(*sums, sizes - 1)
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,7 @@ class _Plan:
     cells: np.ndarray
 
 
-def _counted(
-    cross: CrossScores, probes: Int[np.ndarray, " R"], plan: _Plan, shape: tuple[int, ...]
-) -> tuple[np.ndarray, ...]:
+def _counted(cross: CrossScores, probes: Int[np.ndarray, " R"], plan: _Plan, shape: tuple[int, int, int, int]) -> Sums:
     """The sums of `NWay` over some probes."""
     own = [np.unique(keys, return_counts=True) for keys in cross.own_keys(probes)]
     keys, repeats = (np.concatenate(parts) for parts in zip(*own, strict=True))
@@ -140,8 +138,7 @@ def _counted(
     table = np.zeros((len(probes), 2 * max(len(values) for values, _ in own) + 1, cross.people), np.int32)
     for packed in cross.packed_blocks(probes):
         fill(packed, keys, ends, table)
-    won, weight = (np.zeros((shape[0], shape[1], shape[3])) for _ in range(2))
-    won_change, weight_change = np.zeros(shape), np.zeros(shape)
+    sums = _no_sums(shape)
     person = cross.probe_identity[probes]
     order = np.argsort(plan.clusters, kind="stable")
     for row in np.flatnonzero(plan.cells[person] >= 0):
@@ -150,14 +147,21 @@ def _counted(
         rivals = order[(plan.cells[order] == cell) & (order != person[row])]
         row_weights = np.array([1.0, 1.0 / cross.probe_counts[person[row]]])
         known = cross.candidate_counts[rivals], plan.clusters[rivals]
-        sums = won[:, cell], weight[:, cell], won_change[:, cell], weight_change[:, cell]
+        own_sums = [part[:, cell] for part in sums]
         own_cluster = plan.clusters[person[row]]
         if plan.distinct:
             lower, column_weights = shares(table[row], own_repeats, rivals, known[0], plan.nodes, plan.node_weights)
-            add_distinct(lower, column_weights, known[1], own_cluster, row_weights, *sums)
+            add_distinct(lower, column_weights, known[1], own_cluster, row_weights, *own_sums)
         else:
-            add_uniform(table[row], own_repeats, rivals, *known, own_cluster, row_weights, *sums)
-    return won, weight, won_change, weight_change
+            add_uniform(table[row], own_repeats, rivals, *known, own_cluster, row_weights, *own_sums)
+    return sums
+
+
+def _no_sums(shape: tuple[int, int, int, int]) -> Sums:
+    """The sums of `NWay` over nobody, for a shape (W, Z, C, K)."""
+    weightings, cells, _, most = shape
+    total = weightings, cells, most
+    return np.zeros(total), np.zeros(total), np.zeros(shape), np.zeros(shape)
 
 
 def _ratio(won: np.ndarray, weight: np.ndarray) -> np.ndarray:

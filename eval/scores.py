@@ -155,7 +155,10 @@ class CrossScores:
         order = np.argsort(self.probe_identity, kind="stable")
         blocks = [order[first : first + rows] for first in range(0, len(order), rows)]
         with threadpool_limits(1), ThreadPoolExecutor(cpu_count()) as threads:
-            yield from tqdm(threads.map(work, blocks), says, len(blocks), leave=False, delay=2, unit="blocks")
+            try:
+                yield from tqdm(threads.map(work, blocks), says, len(blocks), leave=False, delay=2, unit="blocks")
+            finally:  # when interrupted, do not begin what is still waiting
+                threads.shutdown(cancel_futures=True)
 
     def candidate_blocks(self) -> Iterator[slice]:
         """All candidates, in blocks."""

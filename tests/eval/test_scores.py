@@ -1,3 +1,5 @@
+from threading import Event
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -74,6 +76,22 @@ def test_blocks_hold_every_candidate_once_with_its_person(monkeypatch):
     for probe, found in zip((5, 1, 4), own, strict=True):
         mine = identity == cross.probe_identity[probe]
         np.testing.assert_array_equal(found, np.sort(cross.scores.keys([probe], np.flatnonzero(mine))[0]))
+
+
+def test_stopping_early_leaves_the_rest_undone():
+    cross = CrossScores(VectorScores(np.tile(A, (100, 1)), B, "cosine"), np.arange(700) % 3, np.arange(9) % 3, 3)
+    begun, free = [], Event()
+
+    def work(probes):
+        begun.append(probes)
+        if len(begun) > 1:
+            free.wait(0.2)
+        return len(probes)
+
+    results = cross.over_probes(work, "test", rows=1)
+    assert next(results) == 1
+    results.close()
+    assert len(begun) < 100
 
 
 def test_work_comes_back_in_order_with_people_together():
