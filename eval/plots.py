@@ -17,6 +17,7 @@ from eval.groups import Grouping
 from eval.published import HUMANS
 from eval.results import Report, Row
 from eval.roc import auc, det_points, eer, roc_counts
+from s2f.files import write_csv
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: safe for the colour-blind
 NAMES = {"v2f": "voice to face", "f2v": "face to voice"}
@@ -104,7 +105,7 @@ def _sizes(subsets: Sequence[Row], whole: Sequence[Row]) -> Figure:
 
 
 def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], folder: Path) -> list[Path]:
-    """Draw `roc`: the ROC and the DET curve over all pairs, one line a grouping.
+    """Draw `roc`: the ROC and the DET curve over all pairs, one line a grouping; their points go to roc.csv.
 
     Args:
         embeddings: voices and faces.
@@ -115,10 +116,12 @@ def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], fol
         The files.
     """
     figure, (roc, det) = _panels(2)
+    table: list[tuple[str, float, float]] = []
     groupings = [grouping for grouping in groupings if (grouping.compared >= 0).any()]
     for grouping, colour, width in zip(groupings, COLOURS * len(groupings), WIDTHS * len(groupings), strict=False):
         counts = roc_counts(embeddings.cross("v2f"), grouping.compared)
         (accepted, rejected), equal = det_points(counts), eer(counts).rate
+        table += [(grouping.name, *rates) for rates in zip(accepted.tolist(), rejected.tolist(), strict=True)]
         label = f"{grouping.name}: AUC {auc(counts):.3f}, EER {equal:.3f}"
         roc.plot(accepted, 1 - rejected, color=colour, linewidth=width, label=label)
         inside = (accepted > 0) & (rejected > 0)
@@ -133,7 +136,8 @@ def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], fol
     det.set(xlim=ticks[[0, -1]], ylim=ticks[[0, -1]], aspect="equal")
     det.set_xticks(ticks, labels)
     det.set_yticks(ticks, labels)
-    return _save(figure, folder / "roc")
+    write_csv(folder / "roc.csv", ("group", "false_positive_rate", "false_negative_rate"), table)
+    return [*_save(figure, folder / "roc"), folder / "roc.csv"]
 
 
 def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:

@@ -17,7 +17,7 @@ class VerificationConfig(EmbeddingsConfig):
 
     Args:
         group_by: restrictions of who may be compared: U, G, E, G/E, G/E/F/A, N, A, GNA, or columns joined by a slash.
-        plots: folder for the pictures, each as PNG and SVG.
+        plots: folder for ROC and DET curve, as PNG and SVG, and their points as roc.csv.
     """
 
     group_by: Sequence[str] = ("U",)

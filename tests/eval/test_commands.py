@@ -52,7 +52,7 @@ def test_verification(folders, capsys, tmp_path):
     assert rows["auc", "U", None]["value"] > rows["auc", "G", None]["value"] - 0.2
     assert rows["auc", "U", "constant"]["value"] == 0.5
     assert rows["eer", "U", None]["value"] < 0.5
-    assert {path.name for path in tmp_path.iterdir()} == {"roc.png", "roc.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {"roc.png", "roc.svg", "roc.csv"}
 
 
 def test_retrieval(folders, capsys):

@@ -6,7 +6,7 @@ from scipy.stats import t as student
 from eval import scores
 from eval.matching import WEIGHTINGS
 from eval.n_way import n_way
-from eval.scores import CrossScores, VectorScores
+from eval.scores import CrossScores, TableScores, VectorScores
 from tests.eval.triplets import Case, accuracies, random_case
 
 
@@ -68,6 +68,24 @@ def test_interval_of_a_cell_leaves_out_its_own_clusters_only():
     np.testing.assert_allclose(found.interval("samples", 0), small.interval("samples"), atol=1e-12)
 
 
+@pytest.mark.parametrize("negatives", WEIGHTINGS)
+def test_leaving_out_a_rival_may_leave_too_few(negatives):
+    """A cell of three: without one of them nobody there can be asked with three candidates."""
+    random = np.random.default_rng(9)
+    people = 30
+    identity = np.arange(people)
+    case, cells = Case(random.normal(size=(people, people)), identity, identity, people), np.repeat([0, 1], [3, 27])
+    found = n_way(case.cross, 3, negatives, identity, cells)
+    parts = [
+        n_way(case.without({gone}).cross, 3, negatives, identity[:-1], np.delete(cells, gone)).accuracy("samples")[1]
+        for gone in range(people)
+    ]
+    spread = student.ppf(0.975, people - 1) * np.sqrt((people - 1) / people * ((parts - np.mean(parts)) ** 2).sum())
+    value = found.accuracy("samples")[1]
+    assert spread < value < 1 - spread
+    np.testing.assert_allclose([limit[1] for limit in found.interval("samples")], [value - spread, value + spread])
+
+
 def test_everything_tied_is_chance():
     identity = np.repeat(np.arange(12), 3)
     cross = CrossScores(VectorScores(np.ones((36, 4)), np.ones((36, 4)), "cosine"), identity, identity, 12)
@@ -78,12 +96,7 @@ def test_everything_tied_is_chance():
 def test_uniform_negatives_follow_the_ratio_of_binomials():
     """One probe, r of its M negatives lower: C(r, N - 1) / C(M, N - 1)."""
     table = np.array([[7.0, 1, 2, 3, 4, 5, 6, 8, 9, 10]])
-    case = Case(np.vstack([table, np.zeros((1, 10))]), np.array([0, 1]), np.array([0] + [1] * 9), 2)
-    found = n_way(case.cross, 6, "samples", np.arange(2), np.array([0, 0]))
-    first = 2 * found.accuracy("samples") - found.won[0, 0] / found.weight[0, 0]  # weights are equal
-    np.testing.assert_allclose(first, found.accuracy("samples"))
-    only = Case(table, np.array([0]), case.candidate_identity, 2)
-    cross = CrossScores(only.cross.scores, only.probe_identity, only.candidate_identity, 2)
+    cross = CrossScores(TableScores(table), np.array([0]), np.array([0] + [1] * 9), 2)
     expected = comb(6, np.arange(1, 6)) / comb(9, np.arange(1, 6))
     np.testing.assert_allclose(n_way(cross, 6, "samples", np.arange(2)).accuracy("samples"), expected, rtol=1e-12)
 

@@ -6,6 +6,7 @@ from eval.embeddings import read_embeddings
 from eval.groups import groupings
 from eval.matching_report import Protocol, evaluate
 from eval.plots import draw_matching, draw_verification
+from eval.roc import auc, roc_counts
 from tests.eval.folders import people_folder
 
 
@@ -20,10 +21,15 @@ def test_pictures_say_what_they_show_and_are_the_same_each_time(found, tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     files = [*draw_matching(report, tmp_path / "one"), *draw_verification(found, restrictions, tmp_path / "one")]
-    assert [path.name for path in files] == [f"{n}.{e}" for n in ("one_to_n", "sizes", "roc") for e in ("png", "svg")]
+    pictures = [f"{n}.{e}" for n in ("one_to_n", "sizes", "roc") for e in ("png", "svg")]
+    assert [path.name for path in files] == [*pictures, "roc.csv"]
+    table = np.genfromtxt(files[-1], delimiter=",", names=True, dtype=None, encoding="utf-8")
+    everybody = table[table["group"] == "U"]
+    area = np.trapezoid(1 - everybody["false_negative_rate"], everybody["false_positive_rate"])
+    assert area == pytest.approx(auc(roc_counts(found.cross("v2f"))), abs=1e-4)  # about 1,000 points
     again = [*draw_matching(report, tmp_path / "two"), *draw_verification(found, restrictions, tmp_path / "two")]
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
-    for path in files[::2]:
+    for path in (path for path in files if path.suffix == ".png"):
         assert np.asarray(Image.open(path).convert("L")).std() > 5
 
 
