@@ -30,7 +30,7 @@ def test_rows_carry_what_the_parts_compute(found):
     binomial = next(row for row in rows if row.ci_method.startswith("binomial"))
     half = 2.576 * np.sqrt(first.value * (1 - first.value) / (72 * 3 * 69))
     assert binomial.ci_high - binomial.value == pytest.approx(half)
-    assert [row.params["subset"] for row in rows if "subset" in row.params] == [5, 10]
+    assert [(row.n, row.params["subset"]) for row in rows if "subset" in row.params] == [(5, 5), (10, 10)]
     listed = [(row.params["listed"], row.value) for row in rows if row.metric == "marginal_accuracy"]
     assert [rank for rank, _ in listed] == ["best"] * 2 + ["worst"] * 2
     assert listed[0][1] >= listed[1][1] > listed[3][1] >= listed[2][1]
