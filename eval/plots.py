@@ -21,7 +21,7 @@ from s2f.files import write_csv
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: safe for the colour-blind
 NAMES = {"v2f": "voice to face", "f2v": "face to voice"}
-DET_RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
+DET_RATES = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 WIDTHS = (3.2, 2.4, 1.6, 1.2, 1.0, 0.8)  # lines that coincide stay visible
 
 
@@ -55,7 +55,7 @@ def _one_to_n(rows: Sequence[Row]) -> Figure:
     for panel, direction in zip(panels, DIRECTIONS, strict=True):
         for group, colour, width in zip(groups, COLOURS * len(groups), WIDTHS * len(groups), strict=False):
             points = [row for row in rows if row.group == group and row.direction == direction]
-            _band(panel, points, group, colour, width)
+            _band(panel, points, "nothing (U)" if group == "U" else group, colour, width)
             for human in HUMANS:
                 if (human.group, human.direction) == (group, direction):
                     panel.axhline(human.accuracy, color=colour, linestyle=":", linewidth=1)
@@ -68,10 +68,10 @@ def _one_to_n(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _band(panel: Axes, rows: Sequence[Row], group: str, colour: str, width: float) -> None:
+def _band(panel: Axes, rows: Sequence[Row], label: str, colour: str, width: float) -> None:
     rows = sorted(rows, key=lambda row: row.params["n_way"])
     ways = [row.params["n_way"] for row in rows]
-    panel.plot(ways, [row.value for row in rows], marker="o", markersize=4, color=colour, linewidth=width, label=group)
+    panel.plot(ways, [row.value for row in rows], marker="o", markersize=4, color=colour, linewidth=width, label=label)
     panel.fill_between(ways, *_limits(rows).T, color=colour, alpha=0.2, linewidth=0)
 
 
