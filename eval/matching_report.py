@@ -18,6 +18,7 @@ from eval.matching import Weighting, WinTable, accuracy, win_table
 from eval.n_way import n_way
 from eval.resampling import bootstrap_accuracy, size_curve
 from eval.results import Report, Row
+from s2f.errors import UsageError
 
 PROTOCOL = "matching/1"
 EVERYBODY = "U"
@@ -42,6 +43,11 @@ class Protocol:
     sizes: Sequence[int] = (100, 189, 500, 1000)
     marginal: int = 5
     control: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n_max < 2 or self.marginal < 0:
+            got = f"{self.n_max} and {self.marginal}"
+            raise UsageError("at least 2 candidates, and 0 or more people to be listed", got, "give other numbers")
 
 
 def evaluate(embeddings: Embeddings, groupings: Sequence[Grouping], protocol: Protocol) -> Report:

@@ -79,8 +79,10 @@ def draw_tuples(
         The questions.
 
     Raises:
-        UsageError: a probe's person has fewer than N - 1 rivals, or N is less than 2.
+        UsageError: no question, a probe's person has fewer than N - 1 rivals, or N is less than 2.
     """
+    if count < 1:
+        raise UsageError("one or more questions", str(count), "give another number")
     random = np.random.default_rng(seed)
     allowed = np.ones((people, people), bool) if allowed is None else allowed
     rivals = allowed & ~np.eye(people, dtype=bool)

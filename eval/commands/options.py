@@ -14,6 +14,7 @@ from eval.averaging import averaged
 from eval.embeddings import Embeddings, read_embeddings
 from eval.results import Report
 from eval.scores import Metric
+from s2f.errors import UsageError
 from s2f.options import EXIT_OK
 
 
@@ -47,6 +48,8 @@ class EmbeddingsConfig:
 
     def read(self) -> Embeddings:
         """The embeddings folder, averaged where that is asked for."""
+        if self.seed < 0:
+            raise UsageError("a seed of 0 or more", str(self.seed), "give another")
         embeddings = read_embeddings(self.embeddings, self.metric, self.skip_bad)
         return averaged(embeddings, self.mean_voices, self.mean_faces, self.seed)
 

@@ -89,6 +89,8 @@ def test_all_others_at_once_and_too_few_rivals():
     for ways, allowed in ((PEOPLE + 1, None), (1, None), (2, alone), (2, np.zeros((PEOPLE, PEOPLE), bool))):
         with pytest.raises(UsageError, match="at least two candidates"):
             draw_tuples(PROBES, CANDIDATES, PEOPLE, ways, 10, 0, allowed)
+    with pytest.raises(UsageError, match="one or more questions, got 0"):
+        draw_tuples(PROBES, CANDIDATES, PEOPLE, 2, 0)
 
 
 def test_wins_by_hand():
