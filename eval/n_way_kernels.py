@@ -50,23 +50,33 @@ def shares(table, repeats, rivals, counts, nodes, node_weights):
 
 
 @njit(nogil=True, cache=True)
-def add_distinct(shares, column_weights, clusters, own_cluster, weights, won, weight, won_change, weight_change):
-    """Add a probe whose negatives come from distinct rivals."""
-    most, rivals = won.shape[1], len(shares)
+def _means(shares, most):
+    """E_k of `eval.n_way` for every column, k = 0 … most."""
     means = np.zeros((most + 1, shares.shape[1]))
-    means[0] = 1.0
-    for j in range(rivals):
+    for column in range(shares.shape[1]):
+        means[0, column] = 1.0
+    for j in range(len(shares)):
         for k in range(min(j + 1, most), 0, -1):
             stay, join = (j + 1 - k) / (j + 1), k / (j + 1)
             for column in range(shares.shape[1]):
                 means[k, column] = stay * means[k, column] + join * shares[j, column] * means[k - 1, column]
-    value = means[1:] @ column_weights
+    return means
+
+
+@njit(nogil=True, cache=True)
+def add_distinct(shares, column_weights, clusters, own_cluster, weights, won, weight, won_change, weight_change):
+    """Add a probe whose negatives come from distinct rivals."""
+    most, rivals = won.shape[1], len(shares)
+    means = _means(shares, most)
+    value = _weighted(means, column_weights)
     _add(value, rivals, own_cluster, weights, won, weight, won_change, weight_change)
     less = np.empty_like(means)
     first = 0
     while first < rivals:
         end = first
-        less[:] = means
+        for k in range(most + 1):
+            for column in range(means.shape[1]):
+                less[k, column] = means[k, column]
         while end < rivals and clusters[end] == clusters[first]:
             left = rivals - (end - first)
             for k in range(1, min(most, left - 1) + 1):
@@ -75,10 +85,20 @@ def add_distinct(shares, column_weights, clusters, own_cluster, weights, won, we
                     less[k, column] = grow * less[k, column] - drop * shares[end, column] * less[k - 1, column]
             end += 1
         if clusters[first] != own_cluster:
-            without = less[1:] @ column_weights
+            without = _weighted(less, column_weights)
             left = rivals - (end - first)
             _change(value, rivals, without, left, clusters[first], weights, won_change, weight_change)
         first = end
+
+
+@njit(nogil=True, cache=True)
+def _weighted(means, weights):
+    """Weighted sum over the columns of every mean but the first, which is 1."""
+    value = np.zeros(len(means) - 1)
+    for k in range(len(value)):
+        for column in range(len(weights)):
+            value[k] += means[k + 1, column] * weights[column]
+    return value
 
 
 @njit(nogil=True, cache=True)
@@ -117,15 +137,18 @@ def add_uniform(table, repeats, rivals, counts, clusters, own_cluster, weights, 
 @njit(nogil=True, cache=True)
 def _uniform(lower, equal, repeats, total, most):
     """Probability (most,) that k = 1 … most candidates, drawn one by one from `total`, do not beat an own one."""
-    value, share = np.zeros(most), repeats / repeats.sum()
-    untied = np.where(equal > 0, 0.0, share)
+    value, share, untied = np.zeros(most), repeats / repeats.sum(), np.zeros(len(repeats))
+    for d in range(len(untied)):
+        untied[d] = 0.0 if equal[d] > 0 else share[d]
     for k in range(1, min(most, total) + 1):
         scale = 1.0 / (total - k + 1)
         for d in range(len(untied)):
             untied[d] *= max(lower[d] - (k - 1), 0.0) * scale
-        value[k - 1] = untied.sum()
-    for tied in np.flatnonzero(equal > 0):
-        _add_tied(lower[tied], equal[tied], share[tied], total, value)
+        for d in range(len(untied)):
+            value[k - 1] += untied[d]
+    for d in range(len(equal)):
+        if equal[d] > 0:
+            _add_tied(lower[d], equal[d], share[d], total, value)
     return value
 
 
