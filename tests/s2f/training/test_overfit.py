@@ -20,7 +20,7 @@ from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT, rows
 
 PAIRS = 8
-STEPS = 110
+STEPS = 100
 STARTER = CHECKOUT / "checkpoints" / "starter"
 
 
