@@ -57,7 +57,7 @@ def controlled_gender_rows(
         shown: (N,) true where the face shows m.
         true: (N,) true for m.
         members: who belongs to each group, none of them empty.
-        weights: how often each person is drawn, see `speaker_weights`.
+        weights: how often each person is drawn, see `cluster_draws`.
 
     Returns:
         One row per group.
@@ -80,7 +80,7 @@ def controlled_age_rows(shown: np.ndarray, true: np.ndarray, weights: Float[np.n
     Args:
         shown: (N,) age class that the face shows.
         true: (N,) age class.
-        weights: how often each person is drawn, see `speaker_weights`.
+        weights: how often each person is drawn, see `cluster_draws`.
 
     Returns:
         The rows of `recall_rows`, and the share of every class shown as each class.

@@ -12,8 +12,9 @@ from scipy.stats import binomtest
 
 from eval.embeddings import DIRECTIONS, Direction, Embeddings, KeptRows, Samples
 from eval.groups import Grouping, left_out, of_people, with_rows
-from eval.matching import Weighting, WinTable, accuracy, win_table
-from eval.resampling import cluster_draws, percentile_interval, redrawn_accuracy
+from eval.intervals import cluster_draws
+from eval.matching import Weighting, WinTable, accuracy, two_way_trials, win_table
+from eval.resampling import percentile_interval, redrawn_accuracy
 from eval.results import Report, Row
 from eval.sampled import one_of
 from eval.scores import CrossScores
@@ -109,8 +110,7 @@ def _accuracy_rows(
     choice = (task.weighting, task.negatives, task.allowed)
     exact = [float(accuracy(table, *choice)[0]) for table in tables]
     redrawn = [redrawn_accuracy(table, *choice, weights) for table in tables]
-    probes, candidates = tables[0].probes, tables[0].candidates
-    trials = int((probes * candidates) @ task.allowed.astype(np.int64) @ candidates)
+    trials = two_way_trials(tables[0], task.allowed)
     rows = [
         task.row("accuracy", value, percentile_interval(values), how, 0.5, system=system, trials=trials)
         for system, value, values in zip("AB", exact, redrawn, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import pearsonr
 
+from eval.intervals import cluster_draws
 from eval.results import Row
 
 MIN_PEOPLE = 4  # Fisher's interval needs more than three
@@ -94,25 +95,6 @@ def without_cell_means(values: Float[np.ndarray, "N K"], cells: np.ndarray) -> F
     return values - (sums / np.bincount(index)[:, None])[index]
 
 
-def speaker_weights(speakers: np.ndarray, draws: int = 1000, seed: int = 0) -> Float[np.ndarray, "R N"]:
-    """How often each person is drawn when whole speakers are drawn with replacement.
-
-    People simulated from one real speaker are not independent; intervals from these draws allow for it, those that
-    count people do not.
-
-    Args:
-        speakers: (N,) the real speaker behind each person.
-        draws: number R of draws.
-        seed: of the draws.
-
-    Returns:
-        (R, N) counts.
-    """
-    names, index = np.unique(speakers, return_inverse=True)
-    random = np.random.default_rng(seed)
-    return random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)[:, index].astype(float)
-
-
 def weighted_correlations(
     a: Float[np.ndarray, "N K"], b: Float[np.ndarray, "N K"], weights: Float[np.ndarray, "R N"]
 ) -> Float[np.ndarray, "R K"]:
@@ -165,7 +147,7 @@ def correlation_rows(
         expected: (N,) by measure, expectation of the logarithm; measures without one have no `planted`.
         members: who belongs to each group; groups of fewer than `MIN_PEOPLE` are left out.
         cells: (N,) names; the further group "within" is everybody after subtracting the mean of each cell.
-        speakers: (N,) real speaker of each person, see `speaker_weights`.
+        speakers: (N,) real speaker of each person, see `cluster_draws`.
 
     Returns:
         By metric, measure and group.
@@ -180,7 +162,7 @@ def correlation_rows(
         who = chosen & found
         if who.sum() < MIN_PEOPLE:
             continue
-        weights = speaker_weights(speakers[who])
+        weights = cluster_draws(speakers[who])
         part = [values[who] for values in columns]
         if group == "within":
             part = [without_cell_means(values, cells[who]) for values in part]

@@ -42,11 +42,15 @@ class Grouping:
     cells: Int[np.ndarray, " J"]
     labels: tuple[str, ...]
 
+    def of_at_least(self, people: int) -> Int[np.ndarray, " J"]:
+        """The cells, with -1 also for those who share theirs with fewer than `people`, themselves included."""
+        sizes = np.bincount(self.cells[self.cells >= 0], minlength=1)
+        return np.where((self.cells >= 0) & (sizes[self.cells] >= people), self.cells, -1)
+
     @property
     def compared(self) -> Int[np.ndarray, " J"]:
         """The cells, with -1 also for people who share theirs with nobody."""
-        sizes = np.bincount(self.cells[self.cells >= 0], minlength=1)
-        return np.where((self.cells >= 0) & (sizes[self.cells] > 1), self.cells, -1)
+        return self.of_at_least(2)
 
     @property
     def allowed(self) -> Bool[np.ndarray, "J J"]:

@@ -68,3 +68,22 @@ def t_interval(values: Float[np.ndarray, " R"], confidence: float = 0.95) -> tup
     mean = float(np.mean(values))
     half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))
     return mean, mean - half, mean + half
+
+
+def cluster_draws(clusters: np.ndarray, draws: int = 1000, seed: int = 0) -> Float[np.ndarray, "R N"]:
+    """How often each person is there when as many clusters as there are, are drawn with replacement.
+
+    People simulated from one real speaker are not independent; intervals from these draws allow for it, those that
+    count people do not.
+
+    Args:
+        clusters: (N,) name or number of each person's cluster; a cluster drawn twice counts its people twice.
+        draws: number R of draws.
+        seed: of the draws.
+
+    Returns:
+        (R, N) counts.
+    """
+    names, index = np.unique(clusters, return_inverse=True)
+    random = np.random.default_rng(seed)
+    return random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)[:, index].astype(float)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from eval.intervals import cluster_draws
 from eval.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
-from eval.resampling import cluster_draws, percentile_interval
+from eval.resampling import percentile_interval
 from eval.results import Row
 from eval.roc import RocCounts, auc, eer
 from eval.scores import ROWS, CrossScores, Scores

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from eval import retrieval, verification
+from eval import verification
 from eval.embeddings import Direction, Embeddings
 from eval.groups import Grouping
 from eval.list_figures import GROUP, average_precision, pair_keys, roc_rows
@@ -36,6 +36,7 @@ from eval.matching import WEIGHTINGS, accuracy, win_table
 from eval.n_way import n_way
 from eval.resampling import bootstrap_accuracy
 from eval.results import Report, Row
+from eval.retrieval import figure_rows, retrieve
 from eval.sampled import accuracy_rows, mean_over_trials, wins
 from s2f.errors import DatasetError
 
@@ -219,9 +220,8 @@ class _Task:
         level = float(weights @ chance / weights.sum())
         params = {"list": self.name, "gallery": sizes[0] if len(sizes) == 1 else sizes, "trials": len(values)}
         yield Row("map", direction, GROUP, value, low, high, method, level, len(np.unique(person)), params)
-        for row in retrieval.evaluate(self.embeddings, self.clusters, ks=(), galleries=(), control=False).rows:
-            if row.direction == direction:
-                yield replace(row, params={**row.params, "exact": "all"})
+        cross = self.cross(direction)
+        yield from figure_rows(cross, retrieve(cross, ()), direction, self.clusters, "samples", {"exact": "all"})
 
     def _check_names(self, names: Sequence[str], people: tuple[np.ndarray, np.ndarray], *sides: np.ndarray) -> None:
         """Refuse names of a list that are not one to one with the identities."""

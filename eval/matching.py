@@ -108,3 +108,9 @@ def accuracy(
     probes = draws * (table.probes if weighting == "samples" else 1.0) * (amount > 0)
     total = probes.sum(1)
     return np.where(total > 0, (probes * won).sum(1) / np.where(total > 0, total, 1.0), np.nan)
+
+
+def two_way_trials(table: WinTable, allowed: Bool[np.ndarray, "J J"]) -> int:
+    """Number of triplets: probe, own candidate, candidate of another person in reach."""
+    others = allowed & ~np.eye(len(allowed), dtype=bool)
+    return int((table.probes * table.candidates * (others @ table.candidates)).sum())

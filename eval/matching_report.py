@@ -14,7 +14,7 @@ from eval.embeddings import DIRECTIONS, Direction, Embeddings
 from eval.groups import Grouping, clusters, grouping, left_out
 from eval.intervals import binomial_interval
 from eval.marginal import best_and_worst
-from eval.matching import Weighting, WinTable, accuracy, win_table
+from eval.matching import Weighting, accuracy, two_way_trials, win_table
 from eval.n_way import n_way
 from eval.resampling import bootstrap_accuracy, size_curve
 from eval.results import Report, Row
@@ -69,15 +69,9 @@ def evaluate(embeddings: Embeddings, groupings: Sequence[Grouping], protocol: Pr
         for row in _Direction(embeddings, direction, units, unit_name, protocol).rows(groupings)
     ]
     notes = [*embeddings.notes, *(note for one in groupings for note in left_out(one))]
-    if protocol.control:
-        rows += [row for direction in DIRECTIONS for row in _controls(embeddings, direction, protocol)]
+    for direction in DIRECTIONS if protocol.control else ():
+        rows += _controls(embeddings, direction, units, unit_name, protocol)
     return Report(PROTOCOL, embeddings.split_hash, rows, notes)
-
-
-def two_way_trials(table: WinTable, allowed: Bool[np.ndarray, "J J"]) -> int:
-    """Number of triplets: probe, own candidate, candidate of another person in reach."""
-    others = allowed & ~np.eye(len(allowed), dtype=bool)
-    return int((table.probes * table.candidates * (others @ table.candidates)).sum())
 
 
 class _Direction:
@@ -159,9 +153,10 @@ class _Direction:
                 yield replace(row, metric="marginal_accuracy")
 
 
-def _controls(embeddings: Embeddings, direction: Direction, protocol: Protocol) -> Iterator[Row]:
+def _controls(
+    embeddings: Embeddings, direction: Direction, units: Int[np.ndarray, " J"], unit_name: str, protocol: Protocol
+) -> Iterator[Row]:
     """1:2 among everybody with voices dealt to other people, and with one vector for everything."""
-    units, unit_name = clusters(embeddings)
     for name, altered in (("shuffled", shuffled(embeddings)), ("constant", constant(embeddings))):
         one = _Direction(altered, direction, units, unit_name, protocol)
         row = next(one.rows([grouping(embeddings, EVERYBODY)]))

@@ -8,27 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.correlation import speaker_weights
-from eval.intervals import t_interval
+from eval.intervals import cluster_draws, t_interval
 from eval.matching import Weighting, WinTable, accuracy
 from s2f.errors import UsageError
 
 BLOCK = 2**22  # numbers of a block of draws
 LIMITS = (0.025, 0.975)  # of the middle 95 % of the draws
-
-
-def cluster_draws(clusters: Int[np.ndarray, " J"], draws: int = 1000, seed: int = 0) -> Float[np.ndarray, "R J"]:
-    """How often each person is there when as many clusters as there are, are drawn with replacement.
-
-    Args:
-        clusters: (J,) number of each person's cluster; a cluster drawn twice counts its people twice.
-        draws: number R of draws.
-        seed: of the draws.
-
-    Returns:
-        (R, J) counts.
-    """
-    return speaker_weights(clusters, draws, seed)
 
 
 def redrawn_accuracy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 
 from eval.controls import shuffled
 from eval.embeddings import DIRECTIONS, Embeddings
+from eval.intervals import cluster_draws
 from eval.matching import Weighting
 from eval.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
 from eval.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
-from eval.resampling import cluster_draws, percentile_interval
+from eval.resampling import percentile_interval
 from eval.results import Report, Row
 from eval.scores import CrossScores
 from s2f.errors import UsageError
@@ -180,22 +181,34 @@ def evaluate(
             if left_out := int((~fits(gallery, cross.candidate_counts, cross.scores.shape[1])).sum()):
                 needs = f"{gallery.own} own candidates and {gallery.size - gallery.own} others"
                 notes.append(f"{left_out} people left out of gallery {gallery.name} ({direction}): it needs {needs}")
-        rows += _rows(cross, retrieve(cross, ks, galleries), direction, clusters, weighting, {})
+        rows += figure_rows(cross, retrieve(cross, ks, galleries), direction, clusters, weighting, {})
     for direction in DIRECTIONS if control else ():
         cross = shuffled(embeddings).cross(direction)
-        rows += _rows(cross, retrieve(cross, ks), direction, clusters, weighting, {"control": "shuffled"})
+        rows += figure_rows(cross, retrieve(cross, ks), direction, clusters, weighting, {"control": "shuffled"})
     return Report(PROTOCOL, embeddings.split_hash, rows, notes)
 
 
-def _rows(
+def figure_rows(
     cross: CrossScores,
     retrieved: Retrieved,
     direction: str,
     clusters: Int[np.ndarray, " J"],
     weighting: Weighting,
-    control: dict[str, str],
+    more: Mapping[str, str],
 ) -> Iterator[Row]:
-    """A row for every figure that somebody's probes count for."""
+    """A row for every figure that somebody's probes count for.
+
+    Args:
+        cross: what was retrieved from.
+        retrieved: see `retrieve`.
+        direction: for the rows.
+        clusters: (J,) see `evaluate`.
+        weighting: see `evaluate`.
+        more: further params of the rows.
+
+    Returns:
+        The rows.
+    """
     probes = cross.probe_counts
     weights = probes if weighting == "samples" else np.ones(cross.people)
     for figure, values, chance in zip(retrieved.figures, retrieved.values.T, retrieved.chance.T, strict=True):
@@ -205,6 +218,6 @@ def _rows(
         means = np.bincount(cross.probe_identity, values, cross.people) / probes
         value, low, high, method = over_people(means, weights, clusters)
         params: dict[str, Any] = {"k": figure.k} if figure.k else {}
-        params |= {"gallery": figure.gallery, "weighting": weighting, **control, "trials": int(probes[kept].sum())}
+        params |= {"gallery": figure.gallery, "weighting": weighting, **more, "trials": int(probes[kept].sum())}
         level = float(weights[kept] @ chance[kept] / weights[kept].sum())
         yield Row(figure.metric, direction, "U", value, low, high, method, level, int(kept.sum()), params)

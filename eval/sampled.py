@@ -263,7 +263,7 @@ def evaluate_joint(
         for direction in directions:
             identities = _identities(dealt, scorers, direction)
             for grouping in groupings if dealt is embeddings else [one for one in groupings if not one.columns]:
-                cells = _large_enough(grouping, n_ways)
+                cells = grouping.of_at_least(n_ways)
                 if not (cells >= 0).any():
                     notes.append(f"{grouping.name}: no cell of {n_ways} people, no figures")
                     continue
@@ -286,9 +286,3 @@ def _identities(
     voices = embeddings.voice.identity
     faces = embeddings.face.identity[[rows[0] for rows in scorers.faces]]
     return (voices, faces) if direction == "v2f" else (faces, voices)
-
-
-def _large_enough(grouping: Grouping, n_ways: int) -> Int[np.ndarray, " J"]:
-    """The cells, -1 in those with too few people for a question."""
-    sizes = np.bincount(grouping.cells[grouping.cells >= 0], minlength=1)
-    return np.where((grouping.cells >= 0) & (sizes[grouping.cells] >= n_ways), grouping.cells, -1)

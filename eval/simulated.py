@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Bool, Float
 
 from eval.agreement import controlled_age_rows, controlled_gender_rows
-from eval.correlation import correlation_rows, speaker_weights
+from eval.correlation import correlation_rows
 from eval.demographics import Voice, drawn
+from eval.intervals import cluster_draws
 from eval.probes import (
     AGE_CLASSES,
     Faces,
@@ -205,7 +206,7 @@ def probe_rows(probes: Probes, faces: Faces) -> list[Row]:
 
 def agreement(population: Population, answer: Reconstruction) -> list[Row]:
     """Rows of age class agreement and confusion, and of gender agreement by gender and by age class."""
-    weights = speaker_weights(population.speakers)
+    weights = cluster_draws(population.speakers)
     rows = [] if answer.age_class is None else controlled_age_rows(answer.age_class, population.age_class, weights)
     return rows + controlled_gender_rows(answer.is_male, population.is_male, groups(population), weights)
 

@@ -8,8 +8,9 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import EmbeddingsConfig, add_options, new_folder, show
+from eval.commands.options import EmbeddingsConfig, add_options, new_folder, refuse_plots, show
 from eval.results import Report
+from s2f.errors import UsageError
 from s2f.options import typed
 
 
@@ -69,10 +70,15 @@ def evaluated(config: MatchingConfig) -> Report:
     embeddings = config.read()
     units, _ = clusters(embeddings)
     if config.list:
-        return evaluate_list(embeddings, "matching", config.files, config.skip_missing, units)
+        refuse_plots(config.plots)
+        return evaluate_list(embeddings, "matching", config.list, config.skip_missing, units)
     swept = sweep(config.sweep) if config.sweep else []
     restrictions = list({one.name: one for one in groupings(embeddings, [*config.group_by, *swept])}.values())
     if embeddings.metric == "joint":
+        if (config.weighting, config.negatives) != ("samples", "identities"):
+            got = f"weighting {config.weighting} and negatives {config.negatives}"
+            fix = "leave both out for a joint scorer"
+            raise UsageError("probes drawn by samples and negatives by identities", got, fix)
         from eval.joint_heads import head_scorers
         from eval.sampled import evaluate_joint
 

@@ -53,11 +53,6 @@ class EmbeddingsConfig:
         embeddings = read_embeddings(self.embeddings, self.metric, self.skip_bad)
         return averaged(embeddings, self.mean_voices, self.mean_faces, self.seed)
 
-    @property
-    def files(self) -> Sequence[Path]:
-        """Files of the list."""
-        return [Path(name) for name in self.list]
-
 
 def add_checkpoint_and_data(parser: ArgumentParser) -> None:
     """The two places of commands that evaluate a checkpoint."""
@@ -88,6 +83,19 @@ def add_options(parser: ArgumentParser, config: type, places: Collection[str]) -
             parser.add_argument(name, nargs="+", type=element, default=list(given), help=about[field.name])
         else:
             parser.add_argument(name, type=kind, default=field.default, help=about[field.name])
+
+
+def refuse_plots(plots: str | None) -> None:
+    """Curves are drawn of exact figures only.
+
+    Args:
+        plots: folder that was asked for beside a list.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if plots is not None:
+        raise UsageError("plots of the exact evaluation, or a list", "both", "leave out --plots or --list")
 
 
 def new_folder(name: str) -> Path:

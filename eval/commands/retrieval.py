@@ -41,5 +41,5 @@ def run(arguments: Namespace) -> int:
     embeddings = config.read()
     units, _ = clusters(embeddings)
     if config.list:
-        return show(evaluate_list(embeddings, "retrieval", config.files, config.skip_missing, units), config.json)
+        return show(evaluate_list(embeddings, "retrieval", config.list, config.skip_missing, units), config.json)
     return show(evaluate(embeddings, units, config.weighting, config.ks, control=config.control), config.json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import EmbeddingsConfig, add_options, new_folder, show
+from eval.commands.options import EmbeddingsConfig, add_options, new_folder, refuse_plots, show
 from s2f.options import typed
 
 
@@ -40,7 +40,8 @@ def run(arguments: Namespace) -> int:
     embeddings = config.read()
     units, _ = clusters(embeddings)
     if config.list:
-        return show(evaluate_list(embeddings, "verification", config.files, config.skip_missing, units), config.json)
+        refuse_plots(config.plots)
+        return show(evaluate_list(embeddings, "verification", config.list, config.skip_missing, units), config.json)
     restrictions = groupings(embeddings, config.group_by)
     report = evaluate(embeddings, restrictions, units, config.control)
     if config.plots is not None:

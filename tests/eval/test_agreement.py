@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eval.agreement import agreement_rows, confusion, shuffled_agreement, shuffled_recalls
-from eval.correlation import speaker_weights
+from eval.intervals import cluster_draws
 from eval.probes import AGE_CLASSES
 from eval.simulated import Population, Reconstruction, agreement
 
@@ -106,6 +106,6 @@ def test_intervals_over_speakers_are_wider_where_a_speaker_is_all_right_or_all_w
     row = agreement(people(is_male, np.full(500, "adult"), speakers), answer)[0]
     assert (row.group, row.value) == ("U", 0.8)
     low, high = row.params["by_speaker"]
-    draws = speaker_weights(speakers)[:, ::50][:, :8].sum(1) / 10
+    draws = cluster_draws(speakers)[:, ::50][:, :8].sum(1) / 10
     assert [low, high] == pytest.approx(np.quantile(draws, [0.025, 0.975]))
     assert high - low > 4 * (row.ci_high - row.ci_low)

@@ -50,6 +50,7 @@ def test_verification(folders, capsys, tmp_path):
     found = asked(capsys, "verification", folders["a"], "--group_by", "U", "G", "--plots", tmp_path)
     rows = {(row["metric"], row["group"], row["params"].get("control")): row for row in found["rows"]}
     assert rows["auc", "U", None]["value"] > rows["auc", "G", None]["value"] - 0.2
+    assert rows["auc", "U", None]["value"] > 0.75
     assert rows["auc", "U", "constant"]["value"] == 0.5
     assert rows["eer", "U", None]["value"] < 0.5
     assert {path.name for path in tmp_path.iterdir()} == {"roc.png", "roc.svg", "roc.csv"}
@@ -107,6 +108,8 @@ def test_tables_are_for_people(folders, capsys):
         (["matching", "A", "--weightng", "samples"], "did you mean weighting?"),
         (["matching", "A", "--weighting", "people"], "weighting"),
         (["retrieval", "A", "--ks", "0"], "K"),
+        (["matching", "A", "--list", "l.txt", "--plots", "p"], "leave out --plots or --list"),
+        (["verification", "A", "--list", "l.txt", "--plots", "p"], "leave out --plots or --list"),
         (["matching", "A", "--n_way", "1"], "at least 2 candidates"),
         (["matching", "A", "--marginal", "-1"], "0 or more people to be listed"),
         (["matching", "A", "--seed", "-1"], "a seed of 0 or more"),

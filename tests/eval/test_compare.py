@@ -11,8 +11,8 @@ from scipy import stats
 from eval.compare import MCNEMAR_METHOD, bootstrap_p, compare, drawn_triplets, mcnemar, outcomes, same_samples
 from eval.embeddings import Embeddings, Samples, read_embeddings
 from eval.groups import clusters, grouping, groupings, of_people
+from eval.intervals import cluster_draws
 from eval.matching import WEIGHTINGS, accuracy, win_table
-from eval.resampling import cluster_draws
 from eval.scores import CrossScores, TableScores
 from s2f.errors import DatasetError
 

@@ -10,12 +10,12 @@ from eval.correlation import (
     interval,
     is_constant,
     shuffled_correlations,
-    speaker_weights,
     spread,
     standardised,
     weighted_correlations,
     without_cell_means,
 )
+from eval.intervals import cluster_draws
 
 RANDOM = np.random.default_rng(0)
 A = RANDOM.normal(5, 2, 200)
@@ -71,7 +71,7 @@ def test_cell_means_by_hand():
 
 def test_weights_draw_whole_speakers():
     speakers = np.array(["b", "a", "b", "c"])
-    weights = speaker_weights(speakers, draws=4000)
+    weights = cluster_draws(speakers, draws=4000)
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, [0, 1, 3]].sum(1) == 3).all()
     np.testing.assert_allclose(weights.mean(0), 1, atol=0.1)
@@ -87,11 +87,11 @@ def test_weighted_correlation_is_that_of_repeated_people():
 
 
 def test_bootstrap_over_speakers_matches_fisher_only_for_independent_people():
-    alone = weighted_correlations(A[:, None], B[:, None], speaker_weights(np.arange(200)))[:, 0]
+    alone = weighted_correlations(A[:, None], B[:, None], cluster_draws(np.arange(200)))[:, 0]
     found = correlation(A, B)
     assert interval(alone) == pytest.approx([found.low, found.high], abs=0.05)
     clones = np.repeat(np.arange(20), 10)
-    few = weighted_correlations(A[clones][:, None], B[clones][:, None], speaker_weights(clones))[:, 0]
+    few = weighted_correlations(A[clones][:, None], B[clones][:, None], cluster_draws(clones))[:, 0]
     wide, narrow = interval(few), correlation(A[clones], B[clones])
     assert wide[1] - wide[0] > 2 * (narrow.high - narrow.low)
 

@@ -3,8 +3,8 @@ import pytest
 
 from eval.embeddings import read_embeddings
 from eval.groups import groupings
-from eval.matching import accuracy, win_table
-from eval.matching_report import Protocol, evaluate, two_way_trials
+from eval.matching import accuracy, two_way_trials, win_table
+from eval.matching_report import Protocol, evaluate
 from eval.n_way import n_way
 from tests.eval.folders import people_folder
 from tests.eval.triplets import random_case

@@ -5,11 +5,10 @@ import pytest
 from scipy import stats
 
 from eval import resampling
-from eval.intervals import binomial_interval
+from eval.intervals import binomial_interval, cluster_draws
 from eval.matching import WEIGHTINGS, WinTable, accuracy
 from eval.resampling import (
     bootstrap_accuracy,
-    cluster_draws,
     percentile_interval,
     redrawn_accuracy,
     size_curve,
