@@ -71,8 +71,13 @@ def _one_to_n(rows: Sequence[Row]) -> Figure:
 def _band(panel: Axes, rows: Sequence[Row], label: str, colour: str, width: float) -> None:
     rows = sorted(rows, key=lambda row: row.params["n_way"])
     ways = [row.params["n_way"] for row in rows]
-    panel.plot(ways, [row.value for row in rows], marker="o", markersize=4, color=colour, linewidth=width, label=label)
+    panel.plot(ways, _values(rows), marker="o", markersize=4, color=colour, linewidth=width, label=label)
     panel.fill_between(ways, *_limits(rows).T, color=colour, alpha=0.2, linewidth=0)
+
+
+def _values(rows: Sequence[Row]) -> Float[np.ndarray, " N"]:
+    """The figures, NaN where they are undefined."""
+    return np.array([np.nan if row.value is None else row.value for row in rows])
 
 
 def _limits(rows: Sequence[Row]) -> Float[np.ndarray, "N 2"]:
@@ -87,12 +92,10 @@ def _sizes(subsets: Sequence[Row], whole: Sequence[Row]) -> Figure:
         rows = [row for row in subsets if row.direction == direction]
         sizes = np.array([row.n for row in rows]) * shift
         spread = [row.params["std"] for row in rows]
-        panel.errorbar(
-            sizes, [row.value for row in rows], spread, fmt="o", color=colour, capsize=3, label=NAMES[direction]
-        )
+        panel.errorbar(sizes, _values(rows), spread, fmt="o", color=colour, capsize=3, label=NAMES[direction])
         for row in (row for row in whole if row.direction == direction):
-            reach = np.abs(_limits([row]).T - row.value)
-            panel.errorbar(row.n * shift, row.value, reach, fmt="s", color=colour, capsize=3, fillstyle="none")
+            reach = np.abs(_limits([row]).T - _values([row]))
+            panel.errorbar([row.n * shift], _values([row]), reach, fmt="s", color=colour, capsize=3, fillstyle="none")
     ticks = sorted({row.n for row in (*subsets, *whole)})
     panel.set(xscale="log", xlabel="people in the test", ylabel="1:2 accuracy")
     panel.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+UNDEFINED = "undefined, no variance"
 SETTINGS = ("seconds", "split", "landmarks", "weighting", "negatives", "list")
 
 
@@ -16,12 +17,13 @@ class Row:
 
     Attributes:
         metric: name of the measure.
-        direction: v2f (voice to face), f2f (face to face) or a data split's own pictures.
+        direction: v2f (voice to face), f2f (face to face), f2s (a face drawn from a photo against one drawn from the
+            voice) or a data split's own pictures.
         group: U for everybody, or the group's value.
-        value: the figure.
+        value: the figure, None where it is undefined.
         ci_low: lower limit of its interval, None where there is none.
         ci_high: upper limit.
-        ci_method: how the interval was made, or why there is none.
+        ci_method: how the interval was made, or why there is none; `UNDEFINED` where the value is None.
         chance: value that guessing reaches, None where there is none.
         n: number of independent items.
         params: what else defines the figure.
@@ -30,7 +32,7 @@ class Row:
     metric: str
     direction: str
     group: str
-    value: float
+    value: float | None
     ci_low: float | None
     ci_high: float | None
     ci_method: str
