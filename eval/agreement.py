@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from eval.correlation import interval, spread
-from eval.probes import AGE_CLASSES, recall_rows, share_row
+from eval.labels import AGE_CLASSES
+from eval.probes import recall_rows, share_row
 from eval.results import Row
 
 SHUFFLES = 1000

@@ -1,7 +1,8 @@
 """Does the face drawn from a voice show the speaker's gender, and does an adult's show an adult?
 
 Probes on face features (`eval.probes`) answer, with their own error beside them. Speech2Face (CVPR 2019, section 5.1,
-Fig. 4) asks a commercial classifier; here the probes look at decoded pictures (not at predicted features).
+Fig. 4) asks a commercial classifier; here the probes look at decoded pictures (not at predicted features). With a
+reconstructions folder, `eval.picture_answers` adds the paper's comparison of true and drawn pictures.
 """
 
 from __future__ import annotations
@@ -11,23 +12,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from eval.agreement import agreement_rows, shuffled_agreement
+from eval.classifiers import AttributeClassifier
+from eval.labels import is_male_person, truth_by_identity
+from eval.picture_answers import picture_rows
+from eval.probe_training import fit_classifier
 from eval.probes import (
-    fit_probes,
-    is_male_person,
+    Pictured,
     labelled_faces,
+    looked_at,
     picture_features,
+    pictured_faces,
+    probes_of,
     recall_rows,
     says,
     share_row,
-    truth_by_identity,
 )
+from eval.reconstructions import Reconstructions
 from eval.results import Report, Row
 from s2f import audio
 from s2f.augment import CONDITIONS, degrade_voice
@@ -36,7 +43,7 @@ from s2f.errors import DatasetError
 from s2f.pipeline import Speech2FaceOutput, Speech2FacePipeline
 from s2f.simulate.voices import read_voices
 
-PROTOCOL = "demographics/gender-probe-1"
+PROTOCOL = "demographics/2"
 CHUNK = 32  # faces drawn between two steps of the progress bar
 
 
@@ -45,6 +52,13 @@ class Detector(Protocol):
 
     def detect(self, image: np.ndarray) -> Sequence[object]:
         """Boxes found in an (H, W, 3) RGB byte image."""
+
+
+class Drawn(NamedTuple):
+    """Pictures that were drawn before, and who is asked about them; None is a classifier fitted on the data."""
+
+    folder: Reconstructions
+    classifier: AttributeClassifier | None
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,7 @@ def evaluate(
     pictures: Path | None = None,
     conditions: bool = False,
     voices: str | Path | None = None,
+    reconstructions: Drawn | None = None,
 ) -> Report:
     """Draw the face of every recording of a split and compare the probes' answers with the speakers.
 
@@ -140,16 +155,20 @@ def evaluate(
         pictures: folder for the drawn pictures; None keeps them in memory only.
         conditions: repeat the gender agreement with degraded recordings, one fixed degradation per recording.
         voices: hear the "dev" speakers of this folder of voices instead of the split's recordings.
+        reconstructions: the same checkpoint's pictures of the same people; adds the rows of `picture_rows`.
 
     Returns:
         Gender agreement (v2f and the probe's own: `rendered` on canonical faces, `photo` where there are none), the
-        shuffled control, adults shown as children, the age probe's own agreement, the share of pictures with one face,
-        and agreement under each condition.
+        shuffled control, adults shown as children, the age probe's own agreement (in its group U the mean of the
+        recalls), the share of pictures with one face, and agreement under each condition. Rows about pictures of a
+        reconstructions folder follow; they have a `reference` among their parameters, and there `age_class_agreement`
+        is the share that agrees.
 
     Raises:
         DatasetError: a person without gender, or nothing in the split.
     """
-    probes = fit_probes(pipeline, data)
+    training = pictured_faces(pipeline, data, "train", canonical_only=False)
+    probes = probes_of(training.faces())
     faces = labelled_faces(pipeline, data, split, canonical_only=True)
     speakers = dataset_voices(data, split) if voices is None else reader_voices(voices)
     params: dict[str, Any] = {"seconds": seconds, "split": split}
@@ -164,20 +183,34 @@ def evaluate(
     rows.append(
         Row("gender_agreement", "v2f", "shuffled", shuffled.mean(), low, high, "permutation", 0.5, len(true), params)
     )
-    looked_at = "rendered" if any(row.get("view") == "canonical" for row in data.faces(split)) else "photo"
-    rows += agreement_rows(looked_at, says(probes.gender, faces.features), faces.is_male, {"split": split})
+    own = looked_at(data, split)
+    rows += agreement_rows(own, says(probes.gender, faces.features), faces.is_male, {"split": split})
     adult = np.array([voice.age_class == "adult" for voice in speakers])
     if probes.age is not None:
         if adult.any():
             is_child = says(probes.age, shown)[adult] == "child"
             rows.append(share_row("shown_as_child", "v2f", "adult", is_child, None, params))
-        rows += recall_rows(looked_at, says(probes.age, faces.features), faces.age_class, {"split": split})
+        rows += recall_rows(own, says(probes.age, faces.features), faces.age_class, {"split": split})
     if detector is not None:
         rows.append(share_row("one_face", "v2f", "U", found, None, params))
     for condition in CONDITIONS if conditions else ():
         heard = _look(pipeline, speakers, seconds, condition=condition)[0]
         rows += agreement_rows("v2f", says(probes.gender, heard), true, params | {"condition": condition})[:1]
-    return Report(PROTOCOL, data.split_hash, rows)
+    added, notes = _about_pictures(pipeline, training, reconstructions)
+    return Report(PROTOCOL, data.split_hash, [*rows, *added], notes)
+
+
+def _about_pictures(
+    pipeline: Speech2FacePipeline, training: Pictured, given: Drawn | None
+) -> tuple[list[Row], list[str]]:
+    """Rows of a reconstructions folder and notes on them, none without one."""
+    if given is None:
+        return [], []
+    if given.classifier is not None:
+        return picture_rows(given.classifier, given.folder)
+    classifier, left_out = fit_classifier(pipeline.face_encoder, pipeline.device, training)
+    rows, notes = picture_rows(classifier, given.folder)
+    return rows, [*left_out, *notes]
 
 
 def _look(

@@ -38,11 +38,11 @@ def draw_matching(report: Report, folder: Path) -> list[Path]:
     rows = [row for row in report.rows if row.metric == "accuracy" and "control" not in row.params]
     rows = [row for row in rows if not row.ci_method.startswith("binomial")]
     curves = [row for row in rows if "subset" not in row.params and ":" not in row.group]
-    files = _save(_one_to_n(curves), folder / "one_to_n")
+    files = save_figure(_one_to_n(curves), folder / "one_to_n")
     subsets = [row for row in rows if "subset" in row.params]
     if subsets:
         whole = [row for row in curves if row.group == "U" and row.params["n_way"] == 2]
-        files += _save(_sizes(subsets, whole), folder / "sizes")
+        files += save_figure(_sizes(subsets, whole), folder / "sizes")
     return files
 
 
@@ -140,7 +140,7 @@ def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], fol
     det.set_xticks(ticks, labels)
     det.set_yticks(ticks, labels)
     write_csv(folder / "roc.csv", ("group", "false_positive_rate", "false_negative_rate"), table)
-    return [*_save(figure, folder / "roc"), folder / "roc.csv"]
+    return [*save_figure(figure, folder / "roc"), folder / "roc.csv"]
 
 
 def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
@@ -151,8 +151,16 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
     return figure, panels
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    """Write both forms; the same figure gives the same bytes."""
+def save_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG; the same figure gives the same bytes.
+
+    Args:
+        figure: the figure.
+        stem: both files without their suffix, in an existing folder.
+
+    Returns:
+        The files.
+    """
     files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
     with matplotlib.rc_context({"svg.hashsalt": stem.name}):
         for path, date in zip(files, ({}, {"Date": None}), strict=True):

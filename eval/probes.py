@@ -1,31 +1,34 @@
 """What gender and age class a face shows, by probes on face features, and their agreement with the truth.
 
 The probes are logistic regressions on the checkpoint's own face features, fitted on the rendered faces of the training
-people. They are meant for pictures, rendered or decoded, not for predicted features.
+people. They are meant for pictures, rendered or decoded, not for predicted features. `eval.probe_classifier` joins
+probes of any attribute into a classifier that can be kept on disk.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
+from encoders.face.base import FaceEncoder
 from eval.intervals import share_interval
+from eval.labels import AGE_CLASSES, is_male_person, labels_of, truth_by_identity
 from eval.results import Row
 from s2f.datasets import DatasetFolder
-from s2f.errors import DatasetError
+from s2f.errors import DatasetError, ImageError
 from s2f.features import face_features
 from s2f.images import to_tensor
 from s2f.pipeline import Speech2FacePipeline
-
-AGE_CLASSES = ("child", "adult", "elder")
 
 
 class Faces(NamedTuple):
@@ -36,6 +39,38 @@ class Faces(NamedTuple):
     age_class: np.ndarray
 
 
+@dataclass(frozen=True)
+class Pictured:
+    """Features of N pictures and whom they show; what is known of these people may have gaps.
+
+    Attributes:
+        features: (N, D) face features.
+        people: row of people.csv for each picture; what truth.csv says of the face comes first.
+    """
+
+    features: torch.Tensor
+    people: Sequence[Mapping[str, str]]
+
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray]:
+        """See `labels_of`."""
+        return labels_of(self.people)
+
+    @property
+    def speakers(self) -> np.ndarray:
+        """(N,) speaker of each picture's person: their own where the table names none."""
+        return np.array([person.get("speaker") or person["identity"] for person in self.people])
+
+    def faces(self) -> Faces:
+        """The same as `Faces`.
+
+        Raises:
+            DatasetError: somebody's gender is unknown.
+        """
+        is_male = np.array([is_male_person(person) for person in self.people])
+        return Faces(self.features, is_male, self.labels["age_class"])
+
+
 class Probes(NamedTuple):
     """Fitted probes; `age` is None where the training faces do not show all age classes."""
 
@@ -43,22 +78,22 @@ class Probes(NamedTuple):
     age: LogisticRegression | None
 
 
-def age_class(age_years: float) -> str:
-    """One of `AGE_CLASSES`: child below 14 years, elder from 60, adult between.
-
-    Meant for faces, whose age (`age` of people.csv) is anything from 5 to 85 years where they are simulated. Simulated
-    voices have their class from `s2f.simulate.population.AGE_CLASSES` (child 5 to 13 years, adult 18 to 59, elder 62 to
-    85). Each of these ranges lies within the class of the same name here, so a voice and a face of the same age are of
-    one class. No voice is of 14 to 17 years; a face may be, since its age scatters around the voice's, and then it
-    counts as adult.
+def fit_probe(
+    features: Float[torch.Tensor, "N D"], labels: Bool[np.ndarray, " N"] | np.ndarray, balanced: bool
+) -> LogisticRegression:
+    """Fit a logistic regression on unit-length features.
 
     Args:
-        age_years: age, at least 0.
+        features: (N, D) face features of any length.
+        labels: (N,) of two values or more.
+        balanced: whether every label weighs the same, however rare.
 
     Returns:
-        Name of the class.
+        The fitted classifier, see `says`.
     """
-    return AGE_CLASSES[int(age_years >= 14) + int(age_years >= 60)]
+    weight = "balanced" if balanced else None
+    probe = LogisticRegression(C=10.0, max_iter=2000, class_weight=weight)
+    return probe.fit(F.normalize(features, dim=-1).numpy(), labels)
 
 
 def gender_probe(features: Float[torch.Tensor, "N D"], is_male: Bool[np.ndarray, " N"]) -> LogisticRegression:
@@ -76,7 +111,7 @@ def gender_probe(features: Float[torch.Tensor, "N D"], is_male: Bool[np.ndarray,
     """
     if is_male.all() or not is_male.any():
         raise DatasetError("people of both genders for the probe", "one gender", "use a training split with both")
-    return LogisticRegression(C=10.0, max_iter=2000).fit(F.normalize(features, dim=-1).numpy(), is_male)
+    return fit_probe(features, is_male, balanced=False)
 
 
 def age_probe(features: Float[torch.Tensor, "N D"], classes: np.ndarray) -> LogisticRegression:
@@ -97,8 +132,7 @@ def age_probe(features: Float[torch.Tensor, "N D"], classes: np.ndarray) -> Logi
         raise DatasetError(
             f"faces of every age class ({', '.join(AGE_CLASSES)})", got, "fill `age` in people.csv or simulate all ages"
         )
-    probe = LogisticRegression(C=10.0, max_iter=2000, class_weight="balanced")
-    return probe.fit(F.normalize(features, dim=-1).numpy(), classes)
+    return fit_probe(features, classes, balanced=True)
 
 
 def says(probe: LogisticRegression, features: Float[torch.Tensor, "N D"]) -> np.ndarray:
@@ -108,7 +142,11 @@ def says(probe: LogisticRegression, features: Float[torch.Tensor, "N D"]) -> np.
 
 def fit_probes(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Probes:
     """Fit both probes on all rendered faces of the training people; a missing age probe is logged with its reason."""
-    faces = labelled_faces(pipeline, data, "train", canonical_only=False)
+    return probes_of(labelled_faces(pipeline, data, "train", canonical_only=False))
+
+
+def probes_of(faces: Faces) -> Probes:
+    """Fit both probes; a missing age probe is logged with its reason."""
     try:
         age = age_probe(faces.features, faces.age_class)
     except DatasetError as error:
@@ -118,8 +156,14 @@ def fit_probes(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Probes:
 
 
 def labelled_faces(pipeline: Speech2FacePipeline, data: DatasetFolder, split: str, canonical_only: bool) -> Faces:
-    """Read the faces of a split, with the face's gender (truth.csv's, else the person's) and age (people.csv's).
+    """Read the faces of a split, see `pictured_faces`; everybody must have a gender."""
+    return pictured_faces(pipeline, data, split, canonical_only).faces()
 
+
+def pictured_faces(pipeline: Speech2FacePipeline, data: DatasetFolder, split: str, canonical_only: bool) -> Pictured:
+    """Read the faces of a split and what is known of whom they show.
+
+    Gender and ethnicity are truth.csv's (the face's), where there is one, else people.csv's; the age is people.csv's.
     `canonical_only` leaves the others out where there are canonical faces; real people have none.
     """
     rows = data.faces(split)
@@ -127,35 +171,42 @@ def labelled_faces(pipeline: Speech2FacePipeline, data: DatasetFolder, split: st
     rows = canonical if canonical and canonical_only else rows
     truth = truth_by_identity(data)
     people = [data.people[row["identity"]] | truth.get(row["identity"], {}) for row in rows]
-    ages = [age_class(float(person["age"])) if person.get("age") else "" for person in people]
-    features = face_features(pipeline.face_encoder, [data.path(row) for row in rows], pipeline.device)
-    return Faces(features, np.array([is_male_person(person) for person in people]), np.array(ages))
+    return Pictured(face_features(pipeline.face_encoder, [data.path(row) for row in rows], pipeline.device), people)
 
 
-def truth_by_identity(data: DatasetFolder) -> dict[str, dict[str, str]]:
-    """Row of truth.csv by identity; empty where the folder has none."""
-    known = data.truth(data.people) if (data.root / "truth.csv").is_file() else []
-    return {row["identity"]: row for row in known}
+def looked_at(data: DatasetFolder, split: str) -> str:
+    """Name of the pictures that `pictured_faces` takes with `canonical_only`: rendered, or photo."""
+    return "rendered" if any(row.get("view") == "canonical" for row in data.faces(split)) else "photo"
 
 
-def is_male_person(person: dict[str, str]) -> bool:
-    """Whether a row of people.csv or truth.csv has gender m.
-
-    Raises:
-        DatasetError: the gender is neither f nor m.
-    """
-    gender = person.get("gender")
-    if gender not in ("f", "m"):
-        got = f"{gender!r} for {person['identity']}"
-        raise DatasetError("gender f or m for every person", got, "fill it in people.csv")
-    return gender == "m"
+def picture_features(pipeline: Speech2FacePipeline, images: Sequence[Image.Image]) -> Float[torch.Tensor, "N D"]:
+    """Features (N, D) of N drawn pictures, on the CPU."""
+    return image_features(pipeline.face_encoder, images, pipeline.device)
 
 
 @torch.inference_mode()
-def picture_features(pipeline: Speech2FacePipeline, images: Sequence[Image.Image]) -> Float[torch.Tensor, "N D"]:
-    """Features (N, D) of N drawn pictures, on the CPU."""
-    encoder = pipeline.face_encoder
-    tensors = [encoder.prepare(to_tensor(image)[None].to(pipeline.device)) for image in images]
+def image_features(
+    encoder: FaceEncoder, images: Sequence[Image.Image], device: torch.device
+) -> Float[torch.Tensor, "N D"]:
+    """Features of pictures.
+
+    Args:
+        encoder: face encoder in eval mode, already on `device`.
+        images: N square face crops, at least one.
+        device: where to compute.
+
+    Returns:
+        (N, D) on the CPU.
+
+    Raises:
+        ImageError: a picture that is not square.
+    """
+    for image in images:
+        if image.width != image.height:
+            raise ImageError(
+                "a square crop of one face", f"{image.width} x {image.height} px", "crop the face to a square first"
+            )
+    tensors = [encoder.prepare(to_tensor(image)[None].to(device)) for image in images]
     return torch.cat([encoder.features(tensor) for tensor in tensors]).cpu()
 
 
@@ -183,11 +234,26 @@ def recall_rows(direction: str, shown: np.ndarray, true: np.ndarray, params: dic
     """
     present = [name for name in AGE_CLASSES if (true == name).any()]
     hits = [shown[true == name] == name for name in present]
-    balanced, random = float(np.mean([hit.mean() for hit in hits])), np.random.default_rng(0)
-    draws = np.mean([random.beta(hit.sum() + 0.5, (~hit).sum() + 0.5, 10_000) for hit in hits], axis=0)
-    low, high = min(np.quantile(draws, 0.025), balanced), max(np.quantile(draws, 0.975), balanced)
+    balanced = float(np.mean([hit.mean() for hit in hits]))
+    low, high = jeffreys_interval(np.array([hit.sum() for hit in hits]), np.array([len(hit) for hit in hits]))
     metric, chance = "age_class_agreement", 1 / len(AGE_CLASSES)
-    rows = [Row(metric, direction, "U", balanced, float(low), float(high), "jeffreys", chance, len(true), params)]
+    rows = [Row(metric, direction, "U", balanced, low, high, "jeffreys", chance, len(true), params)]
     return rows + [
         share_row(metric, direction, name, hit, chance, params) for name, hit in zip(present, hits, strict=True)
     ]
+
+
+def jeffreys_interval(hits: Int[np.ndarray, " K"], counts: Int[np.ndarray, " K"]) -> tuple[float, float]:
+    """95 % interval of the mean of K recalls, each drawn from its posterior under Jeffreys' prior.
+
+    Args:
+        hits: (K,) how many of each class are answered as such.
+        counts: (K,) how many there are, at least one of each.
+
+    Returns:
+        Lower and upper limit in [0, 1], with the mean recall between them.
+    """
+    random, value = np.random.default_rng(0), float((hits / counts).mean())
+    counted = zip(hits, counts, strict=True)
+    draws = np.mean([random.beta(hit + 0.5, count - hit + 0.5, 10_000) for hit, count in counted], axis=0)
+    return min(float(np.quantile(draws, 0.025)), value), max(float(np.quantile(draws, 0.975)), value)

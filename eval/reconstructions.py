@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def read_reconstructions(folder: str | Path) -> Reconstructions:
         What it holds.
 
     Raises:
-        DatasetError: a table or reconstructions.json is missing or damaged, nobody is in it, or a picture is missing.
+        DatasetError: a table or reconstructions.json is missing or damaged, nobody is in it, somebody is in it twice,
+            or a picture is missing.
     """
     root = Path(folder)
     about = _read_about(root / ABOUT)
@@ -70,6 +72,8 @@ def read_reconstructions(folder: str | Path) -> Reconstructions:
     if not rows or "identity" not in rows[0]:
         raise DatasetError(f"people with a column identity in {path}", "none", FIX)
     people = {row["identity"]: row for row in sorted(rows, key=lambda row: row["identity"])}
+    if len(people) < len(rows):
+        raise DatasetError(f"one row for each person in {path}", f"{len(rows)} for {len(people)}", FIX)
     found = Reconstructions(root, about, people, tuple(float(value) for value in about["seconds"]))
     absent = [
         path for kind in PICTURES for path in (found.picture(kind, name) for name in people) if not path.is_file()
@@ -85,10 +89,19 @@ def _read_about(path: Path) -> dict[str, Any]:
     needed = ("checkpoint", "split", "split_hash", "seconds")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for name in needed if name not in about]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DatasetError(f"one JSON object in {path}", str(error), FIX) from error
-    if missing or not isinstance(about["seconds"], list) or not about["seconds"]:
+    if not isinstance(about, dict):
+        raise DatasetError(f"one JSON object in {path}", type(about).__name__, FIX)
+    missing = [name for name in needed if name not in about]
+    if missing or not _are_lengths(about["seconds"]):
         got = f"none named {', '.join(missing)}" if missing else f"seconds {about['seconds']!r}"
-        raise DatasetError(f"{', '.join(needed)} (a list) in {path}", got, FIX)
+        raise DatasetError(f"{', '.join(needed)} (a list of increasing numbers above 0) in {path}", got, FIX)
     return about
+
+
+def _are_lengths(seconds: Any) -> bool:
+    if not isinstance(seconds, list) or not seconds:
+        return False
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in seconds)
+    return numbers and all(low < high for low, high in pairwise([0, *seconds]))

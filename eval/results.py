@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
+from s2f.errors import DatasetError
+
 UNDEFINED = "undefined, no variance"
+WRITE = "write it with `s2f-eval ... --json`, or remove it"
 SETTINGS = ("seconds", "split", "landmarks", "weighting", "negatives", "list")
 
 
@@ -80,14 +85,80 @@ class Report:
 
 def _cells(row: Row, settings: Mapping[str, Any]) -> tuple[str, ...]:
     params = ", ".join(f"{name}={value}" for name, value in row.params.items() if name not in settings)
-    numbers = [_number(number) for number in (row.value, row.ci_low, row.ci_high, row.chance)]
-    interval = "" if row.ci_low is None else f"{numbers[1]}..{numbers[2]}"
     where = row.metric, row.direction, row.group
-    return (*where, numbers[0], interval, numbers[3], str(row.n), row.ci_method, params)
+    value, chance = number_text(row.value), number_text(row.chance)
+    return (*where, value, range_text(row.ci_low, row.ci_high), chance, str(row.n), row.ci_method, params)
 
 
-def _number(number: float | None) -> str:
+def range_text(low: float | None, high: float | None) -> str:
+    """Limits as "0.700..0.800"; nothing where there are none."""
+    return "" if low is None else f"{number_text(low)}..{number_text(high)}"
+
+
+def number_text(number: float | None) -> str:
     """Three decimals, four of small ones; nothing of nothing."""
     if number is None:
         return ""
-    return f"{number:.4f}" if 0 < abs(number) < 0.1 else f"{number:.3f}"
+    return f"{number:z.4f}" if 0 < abs(number) < 0.1 else f"{number:.3f}"
+
+
+def read_report(path: Path) -> Report:
+    """Read a report that was written as JSON.
+
+    Args:
+        path: what a command printed with `--json`.
+
+    Returns:
+        The report.
+
+    Raises:
+        DatasetError: unreadable, or no report.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"a report in {path}", str(error), WRITE) from error
+    return report_of(content, str(path))
+
+
+def report_of(content: Any, source: str) -> Report:
+    """A report from the JSON object of one.
+
+    Args:
+        content: the object.
+        source: where it comes from, for the message.
+
+    Returns:
+        The report.
+
+    Raises:
+        DatasetError: it is no report.
+    """
+    try:
+        rows = [Row(**row) for row in content["rows"]]
+        report = Report(content["protocol"], content["split_hash"], rows, content["notes"])
+        _check(report)
+    except (TypeError, KeyError, OverflowError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise DatasetError(f"a report in {source}", got, WRITE) from error
+    return report
+
+
+def _check(report: Report) -> None:
+    """Refuse what has the names of a report but not its types."""
+    texts = [report.protocol, report.split_hash, *report.notes]
+    texts += [text for row in report.rows for text in (row.metric, row.direction, row.group, row.ci_method)]
+    numbers = [number for row in report.rows for number in (row.value, row.ci_low, row.ci_high, row.chance, row.n)]
+    whole = all((row.ci_low is None) == (row.ci_high is None) and row.n is not None for row in report.rows)
+    if not (whole and isinstance(report.notes, list) and all(isinstance(row.params, dict) for row in report.rows)):
+        raise TypeError("notes, parameters or intervals that are incomplete")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} where a text belongs")
+    for number in numbers:
+        if number is not None and not _is_number(number):
+            raise TypeError(f"{number!r} where a number belongs")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -145,7 +145,8 @@ def over_people(
         return value, None, None, NO_METHOD
     drawn = cluster_draws(clusters) * weights
     low, high = percentile_interval(drawn @ means / drawn.sum(1))
-    return value, low, high, METHOD
+    shared = len(np.unique(clusters)) < len(clusters)
+    return value, low, high, METHOD.replace("people", "speakers") if shared else METHOD
 
 
 def evaluate(

@@ -1,15 +1,20 @@
-"""`s2f-eval demographics`: gender of drawn faces against the speakers'."""
+"""`s2f-eval demographics`: gender, age class and ethnicity of drawn faces against the speakers and the true faces."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, add_options, show
+from eval.commands.options import add_checkpoint_and_data, add_options, new_folder, show
+from s2f.errors import UsageError
 from s2f.options import typed
+
+if TYPE_CHECKING:
+    from eval.demographics import Drawn
+    from s2f.datasets import DatasetFolder
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class DemographicsConfig:
         conditions: repeat the gender agreement with noise, telephone, reverberation, louder and quieter.
         voices: folder of original recordings, whose "dev" speakers are heard instead; DATA then only fits the probes.
         pictures: folder for the drawn faces.
+        reconstructions: folder that `s2f-eval reconstruct` wrote from this checkpoint and data; adds what a classifier
+            says of its true and drawn pictures.
+        classifier: who is asked about them: a folder that `s2f-eval probes` wrote, or package.module:factory
+            (eval/classifiers.py says of what); without it probes fitted on DATA's training people.
+        plots: folder for pictures of their confusion matrices.
         json: print one JSON object instead of the table.
     """
 
@@ -36,6 +46,9 @@ class DemographicsConfig:
     conditions: bool = False
     voices: str | None = None
     pictures: str | None = None
+    reconstructions: str | None = None
+    classifier: str | None = None
+    plots: str | None = None
     json: bool = False
 
 
@@ -53,11 +66,38 @@ def run(arguments: Namespace) -> int:
     from s2f.pipeline import Speech2FacePipeline
 
     config = typed(DemographicsConfig, arguments)
+    data = DatasetFolder(config.data)
+    drawn = _drawn(config, data)
     detector = FaceDetector() if config.faces else None
     pipeline = Speech2FacePipeline.from_pretrained(config.checkpoint)
     pictures = Path(config.pictures) if config.pictures else None
-    data = DatasetFolder(config.data)
     report = evaluate(
-        pipeline, data, config.split, config.seconds, detector, pictures, config.conditions, config.voices
+        pipeline, data, config.split, config.seconds, detector, pictures, config.conditions, config.voices, drawn
     )
+    if config.plots is not None:
+        from eval.attribute_plots import draw_confusions
+
+        draw_confusions(report.rows, new_folder(config.plots))
     return show(report, config.json)
+
+
+def _drawn(config: DemographicsConfig, data: DatasetFolder) -> Drawn | None:
+    """The pictures to look at and who looks; None without a reconstructions folder.
+
+    Raises:
+        UsageError: options that mean nothing without one, or pictures of another checkpoint or data.
+    """
+    from eval.classifiers import load_classifier
+    from eval.demographics import Drawn
+    from eval.picture_answers import require_same
+    from eval.reconstructions import read_reconstructions
+
+    if config.reconstructions is None:
+        for option in ("classifier", "plots"):
+            if getattr(config, option) is not None:
+                fix = "draw them with `s2f-eval reconstruct`"
+                raise UsageError(f"--reconstructions with --{option}", "none", fix)
+        return None
+    folder = read_reconstructions(config.reconstructions)
+    require_same(folder, config.checkpoint, data, config.split)
+    return Drawn(folder, load_classifier(config.classifier) if config.classifier is not None else None)

@@ -21,7 +21,7 @@ class SimulatedConfig:
         split: people to evaluate.
         probes: dataset folder with faces, for the probes and the variance of real features; DATA if not given.
         seconds: how much of each recording is heard.
-        landmarks: starter, dlib or a folder, to look at the drawn picture; decoder takes the points it drew to.
+        landmarks: starter, dlib, dlib-hog or a folder, for the drawn picture; decoder takes the points it drew to.
         device: where the networks run: cpu, cuda, cuda:1, mps.
         json: print one JSON object instead of the table.
     """

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from s2f.datasets import SPLITS, DatasetFolder, Row
 from s2f.errors import DatasetError
 from s2f.files import write_bytes, write_text
+from s2f.page import STYLE, facts_table, page, picture, table
 from s2f.simulate.contact_sheet import NOTE, contact_sheet
 
 BINS_PER_TICK, TICKS = 5, 5
@@ -32,19 +32,7 @@ QUANTITIES = (
     ("voice_f0_hz", "voice_gender", "Voice F0 (Hz)"),
     ("voice_tract_cm", "voice_gender", "Vocal tract length (cm)"),
 )
-STYLE = """
-:root{color-scheme:light dark;--ink:#1c1c1e;--dim:#63636a;--line:#d5d5da;--page:#fff;--f:#c2541f;--m:#2f74c0}
-@media(prefers-color-scheme:dark){:root{--ink:#e8e8ea;--dim:#a0a0a8;--line:#3c3c42;--page:#18181a;--f:#ee8a52;--m:#6aa9ef}}
-body{margin:0 auto;max-width:68rem;padding:1rem;background:var(--page);color:var(--ink);
-font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.5rem;margin:.2em 0}h2{font-size:1.15rem;margin:2em 0 .4em}p{max-width:46rem;margin:.4em 0}
-img{max-width:100%;height:auto;border-radius:4px}.scroll{overflow-x:auto}.dim{color:var(--dim);font-size:.875rem}
-table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-th,td{padding:.25em .8em .25em 0;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
-th:first-child,td:first-child,.settings :is(th,td){text-align:left}
-.settings td{white-space:normal;overflow-wrap:anywhere}th{font-weight:600}
-.panels{display:grid;gap:.5rem 1.5rem;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr))}
-svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:10px system-ui,sans-serif}
+HISTOGRAMS = """svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:10px system-ui,sans-serif}
 svg .title{fill:var(--ink);font-size:12px}.f{fill:var(--f)}.m{fill:var(--m)}.bar{fill-opacity:.55}
 .axis{stroke:var(--line);stroke-width:1}.key{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .8em}
 span.f{background:var(--f)}span.m{background:var(--m)}
@@ -75,13 +63,13 @@ def write_summary(folder: Path) -> None:
     else:
         write_bytes(folder / "contact_sheet.png", sheet)
     try:
-        page = _page(told["dataset.json"], told["config.json"], measured, people, sheet)
+        text = _page(told["dataset.json"], told["config.json"], measured, people, sheet)
     except (KeyError, TypeError, AttributeError) as error:
         got = f"{error!r} while reading it"
         raise DatasetError(
             f"correlations and ideal figures in {folder / 'population.json'}", got, "simulate again"
         ) from error
-    write_text(folder / "summary.html", page)
+    write_text(folder / "summary.html", text)
 
 
 def histogram(title: str, values: Mapping[str, Sequence[float]], edges: np.ndarray) -> str:
@@ -182,22 +170,6 @@ def _age_classes(people: Sequence[Row]) -> list[str]:
     return sorted(ages, key=lambda name: (float(np.mean(ages[name])), name))
 
 
-def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """HTML table; every cell is escaped, numbers are rounded, None and NaN are a dash."""
-
-    def line(cells: Sequence[object], tag: str) -> str:
-        return f"<tr>{''.join(f'<{tag}>{_text(cell)}</{tag}>' for cell in cells)}</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f'<div class="scroll"><table>{line(header, "th")}{body}</table></div>'
-
-
-def _text(value: object) -> str:
-    if value is None or value != value:
-        return "\N{EN DASH}"
-    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
-
-
 def _counts(people: Sequence[Row]) -> str:
     counts = Counter((row.get("gender", ""), row.get("voice_age_class") or "", row["split"]) for row in people)
     splits = [split for split in (*SPLITS, "") if any(row["split"] == split for row in people)]
@@ -208,7 +180,7 @@ def _counts(people: Sequence[Row]) -> str:
         rows.append((GENDERS.get(gender, gender), age or None, *cells, sum(cells)))
     totals = [sum(row["split"] == split for row in people) for split in splits]
     rows.append(("all", "", *totals, sum(totals)))
-    return _table(("gender", "voice's age class", *(split or "no split" for split in splits), "all"), rows)
+    return table(("gender", "voice's age class", *(split or "no split" for split in splits), "all"), rows)
 
 
 def _figure(row: Mapping[str, Any]) -> str:
@@ -242,10 +214,10 @@ def _measured(measured: Mapping[str, Any]) -> str:
     return (
         "<h2>Craniofacial measures and the voice</h2><p>Correlation between voice and face: as planted, in the numbers "
         "that were drawn, and on the points of the finished heads.</p>"
-        + (_table(("measure", "planted", "drawn", "mesh", "n"), correlations) if correlations else absent)
+        + (table(("measure", "planted", "drawn", "mesh", "n"), correlations) if correlations else absent)
         + "<h2>What an ideal observer reaches</h2><p>An observer who knows how face and voice "
         f"were linked: about the best that any model can do with these people.{on}</p>"
-        + (_table(("figure", "direction", "group", "value", "chance", "n"), ideal) if ideal else absent)
+        + (table(("figure", "direction", "group", "value", "chance", "n"), ideal) if ideal else absent)
     )
 
 
@@ -265,21 +237,16 @@ def _page(
 ) -> str:
     shown = '<p class="dim">No faces are shown: this population was simulated without canonical pictures.</p>'
     if sheet is not None:
-        source = base64.b64encode(sheet).decode()
-        alt = "synthetic faces, ordered by gender and age"
-        shown = f'<img alt="{alt}" src="data:image/png;base64,{source}"><p class="dim">{escape(NOTE)}</p>'
+        shown = picture(sheet, "png", "synthetic faces, ordered by gender and age")
+        shown += f'<p class="dim">{escape(NOTE)}</p>'
     keys = ("s2f", "seed", "identities", "views", "split_hash")
     facts = [(key.replace("_", " "), dataset[key]) for key in keys if key in dataset]
     facts += [fact for key, value in config.items() if key not in keys for fact in _settings(key, value)]
     legend = "".join(f'<span class="key {key}"></span>{name}' for key, name in GENDERS.items())
     title = f"Simulated people: {dataset.get('identities', len(people))}, seed {dataset.get('seed')}"
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
+    body = (
         f"<p>{escape(str(dataset.get('statement', '')))}</p><h2>People</h2>{_counts(people)}"
         f'<h2>Faces</h2>{shown}<p class="dim">Colours of all histograms:{legend}; the number at the upper left is the '
-        f"highest bar.</p>{_panels(people)}{_measured(measured)}<h2>Settings</h2>"
-        f'<div class="settings">{_table(("name", "value"), facts)}</div>'
-        "</body></html>\n"
+        f"highest bar.</p>{_panels(people)}{_measured(measured)}<h2>Settings</h2>{facts_table(facts)}"
     )
+    return page(title, body, STYLE + HISTOGRAMS)

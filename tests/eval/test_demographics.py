@@ -27,7 +27,7 @@ def test_wilson_interval_by_its_formula():
 
 def test_report_as_json_and_table():
     row = Row("gender_agreement", "v2f", "U", 0.925, 0.801, 0.974, "wilson", 0.5, 40, {"seconds": 6.0})
-    report = Report("demographics/gender-probe-1", "ab" * 32, [row])
+    report = Report("demographics/2", "ab" * 32, [row])
     content = json.loads(report.json())
     assert content["split_hash"] == "ab" * 32
     assert content["rows"][0]["params"] == {"seconds": 6.0}

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from eval.probes import AGE_CLASSES, age_class, age_probe, gender_probe, recall_rows, says
+from eval.labels import AGE_CLASSES, age_class
+from eval.probes import age_probe, gender_probe, recall_rows, says
 from s2f.errors import DatasetError
 from s2f.simulate.population import AGE_CLASSES as VOICE_AGES_YEARS
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from eval.results import Report, Row
+from eval.results import Report, Row, number_text, range_text, read_report, report_of
+from s2f.errors import DatasetError
 
 ROWS = (
     Row("accuracy", "v2f", "U", 0.75, 0.7, 0.8, "bootstrap over people", 0.5, 20, {"n_way": 2, "weighting": "samples"}),
@@ -45,3 +46,47 @@ def test_settings_that_differ_stay_in_their_rows():
     assert table.splitlines()[0] == "protocol m, split h"
     assert "weighting=samples" in table
     assert "weighting=identities" in table
+
+
+def test_a_written_report_reads_back(tmp_path):
+    (tmp_path / "a.json").write_text(REPORT.json(), encoding="utf-8")
+    found = read_report(tmp_path / "a.json")
+    assert found == Report("matching/1", "0123456789abcdef", list(ROWS), ["3 people left out"])
+
+
+def test_what_is_no_report_is_refused_with_its_name(tmp_path):
+    (tmp_path / "a.json").write_text("{", encoding="utf-8")
+    for name in ("a.json", "none.json"):
+        with pytest.raises(DatasetError, match=rf"a report in .*{name}, got .*; write it with `s2f-eval"):
+            read_report(tmp_path / name)
+    whole = json.loads(REPORT.json())
+    row = whole["rows"][0]
+    faults = [{"rows": [row | {name: value}]} for name, value in BAD_CELLS]
+    faults += [{"notes": None}, {"notes": "a note"}, {"notes": [1]}, {"protocol": 1}, {"rows": [1]}, {"rows": None}]
+    for fault in faults:
+        with pytest.raises(DatasetError, match="a report in here"):
+            report_of(whole | fault, "here")
+    for other in ([], None, "text", {name: whole[name] for name in ("protocol", "split_hash", "notes")}):
+        with pytest.raises(DatasetError, match="a report in here"):
+            report_of(other, "here")
+    assert report_of(whole, "here").rows[0].value == 0.75
+
+
+BAD_CELLS = [
+    ("value", "0.5"),
+    ("value", float("nan")),
+    ("value", True),
+    ("n", None),
+    ("ci_low", None),
+    ("metric", 3),
+    ("ci_method", None),
+    ("params", []),
+    ("unknown", 1),
+]
+
+
+def test_numbers_in_text():
+    assert [number_text(value) for value in (None, 0.0, 0.25, 1, 0.0999, -0.05, -0.00001)] == [
+        "", "0.000", "0.250", "1.000", "0.0999", "-0.0500", "0.0000",
+    ]  # fmt: skip
+    assert (range_text(0.1, 0.25), range_text(None, None)) == ("0.100..0.250", "")

@@ -203,8 +203,9 @@ def test_intervals_redraw_clusters():
     error = np.sqrt(((sums - value * totals) ** 2).sum()) / totals.sum()  # of a ratio of sums over clusters
     assert (high - low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.1)
     assert low < value < high
-    assert method == METHOD
+    assert method == "bootstrap over speakers, gallery fixed"
     alone = over_people(means, weights, np.arange(200))
+    assert alone[3] == METHOD == "bootstrap over people, gallery fixed"
     assert alone[2] - alone[1] < 0.65 * (high - low)
     assert over_people(means, np.ones(200), np.zeros(200, int)) == (pytest.approx(means.mean()), None, None, NO_METHOD)
 

@@ -1,5 +1,6 @@
 """Landmark detectors: the starter's network and dlib, on drawn and rendered faces, and what is refused."""
 
+import functools
 import sys
 
 import numpy as np
@@ -10,12 +11,13 @@ from encoders.face.landmarks import LandmarkRegressor
 from s2f import face_detection, faces
 from s2f.checkpoints import packaged
 from s2f.errors import AssetMissing, CheckpointError, ImageError
-from s2f.face_detection import FaceBox
+from s2f.face_detection import FaceBox, FaceDetector, HogDetector
 from s2f.faces import DlibLandmarks, StarterLandmarks, landmark_detector
 from s2f.simulate.makehuman import load_head
 from s2f.simulate.mesh import HeadRig
 from s2f.simulate.sampling import sample_person
 from s2f.simulate.views import render_canonical
+from tests.s2f.test_face_detection import drawn_face
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,7 @@ def test_wrong_pictures_are_refused(starter):
 def test_factory_finds_networks_and_checkpoints(folder):
     for path in (folder, folder.parent, str(folder)):
         assert isinstance(landmark_detector(path), StarterLandmarks)
+        assert landmark_detector(path).folder == folder
     with pytest.raises(CheckpointError, match="no folder at"):
         landmark_detector(folder / "nowhere")
 
@@ -116,9 +119,12 @@ def test_without_dlib_the_extra_is_named(monkeypatch, tmp_path):
     with pytest.raises(AssetMissing, match=r"expected the package dlib, got none; install the extra s2f\[dlib\]"):
         landmark_detector("dlib")
     with pytest.raises(AssetMissing, match=r"expected the package dlib, got none; install the extra s2f\[dlib\]"):
+        landmark_detector("dlib-hog")
+    with pytest.raises(AssetMissing, match=r"expected the package dlib, got none; install the extra s2f\[dlib\]"):
         DlibLandmarks(detector=object(), predictor=tmp_path / "model.dat")
 
 
+@functools.cache
 def dlib_detector():
     pytest.importorskip("dlib")
     if face_detection.packaged_model("") is None:
@@ -138,6 +144,16 @@ def test_dlib_sees_no_face_in_noise_and_refuses_what_is_no_picture():
     assert detector.landmarks(picture(100)) is None
     with pytest.raises(ImageError, match="expected a uint8 RGB image"):
         detector.landmarks(np.zeros((9, 9)))
+
+
+def test_dlib_hog_answers_in_the_boxes_of_the_hog_detector():
+    assert type(dlib_detector()._detector) is FaceDetector
+    image = np.asarray(drawn_face(160))
+    detector = landmark_detector("dlib-hog")
+    boxes = HogDetector().detect(image)
+    assert detector.boxes(image) == boxes
+    assert len(boxes) == 1
+    np.testing.assert_array_equal(detector.landmarks(image), detector.landmarks_in(image, boxes[0]))
 
 
 def test_the_shipped_regressor_finds_rendered_landmarks(shared_data, tmp_path):

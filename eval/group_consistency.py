@@ -1,0 +1,212 @@
+"""Rows of `s2f-eval consistency` about segments of a clip or clips of a person: agreement, variance, averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from eval.results import Row
+from eval.stability import (
+    Groups,
+    Independent,
+    components,
+    dealt,
+    mean_of,
+    mean_over,
+    recognition_table,
+    shuffled_components,
+    unit,
+    within_cosines,
+    won,
+)
+
+ORDERS = 20  # random orders of a group's rows in `averaging_rows`
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is grouped.
+
+    Attributes:
+        within: metric of the agreement within a group.
+        recognition: metric of telling a group's rows from other people's.
+        count: name of the number of averaged rows.
+    """
+
+    within: str
+    recognition: str
+    count: str
+
+
+SEGMENTS = Level("cosine_within_clip", "segment_recognition", "segments")
+CLIPS = Level("cosine_within_person", "clip_recognition", "clips")
+
+
+def group_rows(groups: Groups, level: Level, faces_variance: float, params: Mapping[str, Any]) -> list[Row]:
+    """Agreement within groups and between people, recognition, and variance within against between.
+
+    Every group counts the same, whatever its number of rows, but in the variances, where rows count. Pairs of people
+    are of different speakers; group G are pairs of one gender, where there are any. `variance_between_over_faces` is
+    the variance between groups over that of real faces, taken as fixed: near 0, a prediction agrees with itself because
+    it says the same for everybody.
+
+    Args:
+        groups: J groups of at least two rows, of at least two speakers.
+        level: names the figures.
+        faces_variance: variance between the faces of people, above 0.
+        params: of every row.
+
+    Returns:
+        The rows.
+    """
+    who = Independent(groups.speakers)
+    cosines, similar = within_cosines(groups), groups.means @ groups.means.T
+    table = recognition_table(groups)
+    pairs = compared(groups, who)
+    rows = [who.row(level.within, mean_of(cosines), params)]
+    rows += [
+        who.row("cosine_between_people", mean_over(similar, allowed), params, name) for name, allowed in pairs.items()
+    ]
+    rows += [who.row(level.recognition, won(table, allowed), params, name, 0.5) for name, allowed in pairs.items()]
+    rows.append(who.row("variance_within", lambda draws: components(groups, draws).within, params))
+    rows.append(who.row("variance_between", lambda draws: components(groups, draws).between, params))
+    rows.append(who.row("intraclass_correlation", lambda draws: components(groups, draws).icc, params))
+    over = "variance_between_over_faces"
+    rows.append(who.row(over, lambda draws: components(groups, draws).between / faces_variance, params))
+    return rows
+
+
+def compared(groups: Groups, who: Independent) -> dict[str, Bool[np.ndarray, "J J"]]:
+    """Pairs of groups: U of different speakers, and G of one known gender too, where there are such pairs."""
+    genders = np.asarray(groups.genders)
+    alike = (genders[:, None] == genders) & (genders != "") & who.different
+    return {"U": who.different, **({"G": alike} if alike.any() else {})}
+
+
+def control_rows(
+    groups: Groups,
+    level: Level,
+    mean_face: Float[np.ndarray, " D"],
+    faces_variance: float,
+    params: Mapping[str, Any],
+) -> list[Row]:
+    """The same figures when rows are dealt to groups at random, and when everybody gets one mean face.
+
+    Shuffled: mean and middle 95 % over `SHUFFLES` deals; recognition and the cosine between people come from the first
+    deal and have intervals over speakers.
+
+    Args:
+        groups: see `group_rows`.
+        level: likewise.
+        mean_face: what the control predicts for everybody.
+        faces_variance: see `group_rows`.
+        params: of every row.
+
+    Returns:
+        The rows, with `control` in their parameters.
+    """
+    about = {**params, "control": "shuffled"}
+    cosines, parts = shuffled_components(groups)
+    spreads = {
+        level.within: cosines,
+        "variance_within": parts.within,
+        "variance_between": parts.between,
+        "intraclass_correlation": parts.icc,
+    }
+    shuffled = {row.metric: row for row in group_rows(dealt(groups), level, faces_variance, about) if row.group == "U"}
+    rows = [shuffled["cosine_between_people"], shuffled[level.recognition]]
+    for metric, values in spreads.items():
+        low, high = np.quantile(values, [0.025, 0.975])
+        n = len(groups.counts)
+        row = Row(metric, "v2f", "U", float(values.mean()), float(low), float(high), "permutation", None, n, about)
+        rows.append(replace(row, params=shuffled[metric].params))
+    constant = replace(groups, features=np.tile(unit(mean_face), (len(groups.features), 1)))
+    everybody = group_rows(constant, level, faces_variance, {**params, "control": "mean"})
+    return rows + [row for row in everybody if row.group == "U"]
+
+
+def averaging_rows(
+    groups: Groups, faces: Sequence[np.ndarray | None], level: Level, params: Mapping[str, Any]
+) -> list[Row]:
+    """Does it help to average m rows of a group?
+
+    `split_half_cosine`: between the mean of m rows and the mean of m other rows of the same group, of unit vectors,
+    over `ORDERS` random orders of the rows. Its control sets the mean against other people's: averaging takes noise
+    away there as well. m goes up to M, half the rows of the median group, and the groups are those with at least 2 M
+    rows: the same ones for every m, so the figures of one curve can be compared. `cosine_to_own_face`: between the
+    mean of m rows and the feature of the person's picture, for the same groups as far as they have one, m up to 2 M.
+
+    Args:
+        groups: J groups of at least two rows.
+        faces: J features of any length, None where there is no picture.
+        level: names the number m.
+        params: of every row; m is added.
+
+    Returns:
+        The rows; empty if fewer than two speakers are left.
+    """
+    most = int(np.median(groups.counts)) // 2
+    chosen = np.flatnonzero(groups.counts >= 2 * most)
+    speakers, pictures = np.asarray(groups.speakers)[chosen], [faces[int(group)] for group in chosen]
+    known = np.flatnonzero([picture is not None for picture in pictures])
+    if len(set(speakers)) < 2:
+        return []
+    orders = _orders(groups, chosen, 2 * most)
+    rows: list[Row] = []
+    for count in range(1, most + 1):
+        left, right = _mean_rows(groups, orders[..., :count]), _mean_rows(groups, orders[..., count : 2 * count])
+        own = (left * right).sum(-1).mean(0)
+        about = {**params, level.count: count}
+        rows += paired_rows("split_half_cosine", own, left.mean(0) @ right.mean(0).T, Independent(speakers), about)
+    if len(set(speakers[known])) < 2:
+        return rows
+    true = unit(np.stack([picture for picture in pictures if picture is not None]))
+    who = Independent(speakers[known])
+    for count in range(1, 2 * most + 1):
+        similar = _mean_rows(groups, orders[:, known, :count]).mean(0) @ true.T
+        rows += paired_rows("cosine_to_own_face", similar.diagonal(), similar, who, {**params, level.count: count})
+    return rows
+
+
+def paired_rows(
+    metric: str,
+    own: Float[np.ndarray, " J"],
+    table: Float[np.ndarray, "J J"],
+    who: Independent,
+    params: Mapping[str, Any],
+) -> list[Row]:
+    """Mean of what belongs together, and as control the mean over everything of different speakers.
+
+    Args:
+        metric: see `Row`.
+        own: (J,) values of pairs that belong together.
+        table: (J, J) values of everybody's left side with everybody's right side.
+        who: the J people or clips, of at least two speakers.
+        params: see `Row`.
+
+    Returns:
+        The row and its control, "shuffled".
+    """
+    control = {**params, "control": "shuffled"}
+    return [
+        who.row(metric, mean_of(own), params),
+        who.row(metric, mean_over(table, who.different), control),
+    ]
+
+
+def _orders(groups: Groups, chosen: np.ndarray, count: int) -> np.ndarray:
+    """(ORDERS, K, count) rows of K groups, each time in another order."""
+    random = np.random.default_rng(0)
+    sizes = zip(groups.starts[chosen], groups.counts[chosen], strict=True)
+    places = [[start + random.permutation(size)[:count] for _ in range(ORDERS)] for start, size in sizes]
+    return np.array(places).transpose(1, 0, 2)
+
+
+def _mean_rows(groups: Groups, places: np.ndarray) -> np.ndarray:
+    """Unit vectors (..., D) along the means of rows (..., m)."""
+    summed = sum(groups.features[places[..., place]] for place in range(places.shape[-1]))
+    return unit(np.asarray(summed))
