@@ -20,12 +20,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, send_to_device, set_seed
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -40,6 +39,9 @@ from s2f.training.finite import FiniteCheck
 from s2f.training.optimization import build_optimizer, scaled, set_rates
 from s2f.training.run_log import RunLog
 from s2f.training.sampler import StepSampler
+
+if TYPE_CHECKING:
+    from diffusers.training_utils import EMAModel
 
 
 class Task(Protocol):
@@ -219,6 +221,8 @@ def _build_state(task: Task, arguments: TrainingArguments, accelerator: Accelera
     module, optimizer = accelerator.prepare(network, build_optimizer(network, arguments))
     average = None
     if arguments.use_ema:
+        from diffusers.training_utils import EMAModel  # a second of imports
+
         average = EMAModel(list(network.parameters()), decay=arguments.ema_decay, foreach=True)
         accelerator.register_for_checkpointing(average)
     best = Best()
