@@ -106,7 +106,7 @@ def draw_examples(pairs: PointPairs, folder: Path, count: int, seed: int) -> lis
             panel = figure.add_axes((x / width, bottom / height, SIDE_PX / width, SIDE_PX / height))
             _face(panel, file, pairs.found.points[file])
         below = (left + SIDE_PX) / width, (bottom - 5) / height
-        figure.text(*below, pair.name, ha="center", va="top", fontsize=9, parse_math=False)
+        figure.text(*below, pair.name, ha="center", va="top", fontsize=14, parse_math=False)
     handles = [Line2D([], [], color=colour, linewidth=2.5) for colour in COLOURS[: len(LINES)]]
     size = 6 + 2 * columns
     legend = figure.legend(handles, list(LINES), loc="upper center", ncols=len(LINES), frameon=False, fontsize=size)
