@@ -41,6 +41,7 @@ from s2f.prepare.parts import writing
 PROTOCOL = "craniofacial/1"
 MAIN, SHUFFLED = "main", "shuffled"  # names of sets of pairs that no control may have
 INDICES_NOTE = "the five indices do not depend on a face's size and are not repeated with normalised=inter-ocular"
+SPEAKERS_NOTE = "p, q and Fisher's interval take them for independent, by_speaker does not"
 SENSITIVITY_NOTE = (
     "other readings (alternative) and rank correlations are not adjusted for several tests: they have no q"
 )
@@ -254,6 +255,8 @@ def _report(seen: Mapping[str, PointPairs], truth: DatasetFolder | None, seed: i
         if name != MAIN:
             rows += control_rows(one.points("a"), one.points("b"), one.speakers, name, seed)
     notes.append(INDICES_NOTE)
+    if (speakers := len(np.unique(main.speakers))) < len(main.speakers):
+        notes.append(f"{len(main.speakers)} pairs of {speakers} speakers: {SPEAKERS_NOTE}")
     if sensitivity:
         notes.append(SENSITIVITY_NOTE)
     people = ({"identity": pair.name, "split": ""} for pair in main.pairs.pairs)

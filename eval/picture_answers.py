@@ -18,11 +18,12 @@ from eval.attribute_rows import attribute_rows, headline_rows, shuffled_rows
 from eval.attributes import Comparison
 from eval.classifiers import AttributeClassifier, classified
 from eval.labels import labels_of
+from eval.pictures import read_picture
 from eval.reconstructions import CONTROLS, PICTURES, Reconstructions
 from eval.results import Row
 from s2f import checkpoints
 from s2f.datasets import DatasetFolder
-from s2f.errors import ImageError, UsageError
+from s2f.errors import UsageError
 from s2f.provenance import weights_sha256
 
 CHUNK = 32  # pictures open at a time
@@ -101,18 +102,10 @@ def _answers(classifier: AttributeClassifier, folder: Reconstructions, kind: str
     paths, parts = [folder.picture(kind, name) for name in folder.people], []
     with tqdm(total=len(paths), desc=f"{kind} pictures", unit="picture", disable=None) as progress:
         for first in range(0, len(paths), CHUNK):
-            images = [_read(path) for path in paths[first : first + CHUNK]]
+            images = [Image.fromarray(read_picture(path)[0]) for path in paths[first : first + CHUNK]]
             parts.append(classified(classifier, images))
             progress.update(len(images))
     return {attribute: np.concatenate([part[attribute] for part in parts]) for attribute in classifier.classes}
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise ImageError("a readable picture", f"{path} ({error})", "draw it again") from error
 
 
 def _missing(attribute: str, reference: str, values: Sequence[str] | np.ndarray) -> list[str]:

@@ -321,5 +321,8 @@ def test_pairs_of_a_table_keep_their_speakers(seen, tmp_path):
     pairs = Pairs(
         tuple(PicturePair(name, *two, f"s{k // 2}") for k, (name, two) in enumerate(zip(NAMES, files, strict=True))), ()
     )
-    rows = rows_of(evaluate(pairs).rows)
-    assert all("by_speaker" in row.params for row in rows.values())
+    report = evaluate(pairs)
+    assert all("by_speaker" in row.params for row in rows_of(report.rows).values())
+    assert any(note.startswith("40 pairs of 20 speakers: p, q") for note in report.notes)
+    alone = Pairs(tuple(replace(pair, speaker=pair.name) for pair in pairs.pairs), ())
+    assert not any("speakers" in note for note in evaluate(alone).notes)
