@@ -87,6 +87,8 @@ def read_reconstructions(folder: str | Path) -> Reconstructions:
 
 def _read_about(path: Path) -> dict[str, Any]:
     needed = ("checkpoint", "split", "split_hash", "seconds")
+    if not path.is_file():
+        raise DatasetError(f"a reconstructions folder with {ABOUT} at {path.parent}", "none", FIX)
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
