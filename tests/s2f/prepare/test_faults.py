@@ -15,7 +15,8 @@ from PIL import Image
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, OutputError
 from s2f.prepare import work
-from s2f.prepare.sources import FaceSource, VoiceSource
+from s2f.prepare.config import PrepareConfig
+from s2f.prepare.sources import FaceSource, Sources, VoiceSource
 from s2f.prepare.writer import write_dataset
 from tests.s2f.prepare.material import (
     RATE,
@@ -67,19 +68,19 @@ def test_killed_ten_times_and_finished_is_as_never_killed(tmp_path):
     root = tmp_path / "root"
     for number in range(200):
         write_tone(root / f"{number}.wav", 2.0, 100 + number)
-    found = {}
-    for kills in (0, 10):
-        words = [sys.executable, "-c", KILLED, root, tmp_path / str(kills), str(kills)]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-        done = subprocess.run(words, capture_output=True, text=True, timeout=200, env=environment)
-        assert done.returncode == 0, done.stderr[-2000:]
-        counts = [int(line.split()[-1]) for line in done.stdout.splitlines()]
-        found[kills] = content(tmp_path / str(kills))
+    sources = Sources(root, {"p": {"split": "train"}}, [VoiceSource("p", path.name) for path in root.iterdir()], [])
+    write_dataset(sources, PrepareConfig("folders", str(root), str(tmp_path / "whole")), {})
+    words = [sys.executable, "-c", KILLED, root, tmp_path / "killed", "10"]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts = [int(line.split()[-1]) for line in done.stdout.splitlines()]
+    whole, killed = content(tmp_path / "whole"), content(tmp_path / "killed")
     assert len(counts) == 10
     assert counts == sorted(counts)
     assert 0 < counts[0] < counts[-1] < 200
-    assert len([name for name in found[0] if name.endswith(".flac")]) == 200
-    assert found[10] == found[0]
+    assert len([name for name in whole if name.endswith(".flac")]) == 200
+    assert killed == whole
 
 
 def test_leftovers_of_killed_runs_are_swept_and_do_not_stop_the_next(tmp_path):
