@@ -19,15 +19,14 @@ from sklearn.linear_model import LogisticRegression
 
 from eval.group_consistency import CLIPS, SEGMENTS, Level, averaging_rows, compared, control_rows, group_rows
 from eval.length_sweep import Sweep, sweep_rows
-from eval.probes import fit_probes
+from eval.probes import pictured_faces, probes_of
 from eval.recordings import Recording
 from eval.results import Report, Row
 from eval.segments import Parts, Window, durations, predicted_features
 from eval.stability import ROUNDING, Independent, components, grouped
 from s2f.audio import MIN_SECONDS
-from s2f.datasets import DatasetFolder, by_identity
+from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
-from s2f.features import face_features
 from s2f.pipeline import Speech2FacePipeline
 
 PROTOCOL = "consistency/1"
@@ -182,21 +181,22 @@ def _reference(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Reference:
     Raises:
         DatasetError: no faces of two training people, or all alike.
     """
-    rows = data.faces("train")
-    canonical = [row for row in rows if row.get("view") == "canonical"]
-    people = by_identity(canonical or rows)
-    paths = [data.path(row) for mine in people.values() for row in mine]
-    vectors = iter(face_features(pipeline.face_encoder, paths, pipeline.device).numpy())
+    rows, training = data.faces("train"), pictured_faces(pipeline, data, "train", canonical_only=False)
+    canonical = any(row.get("view") == "canonical" for row in rows)
+    people: dict[str, list[np.ndarray]] = defaultdict(list)
+    for face, vector in zip(rows, training.features.numpy(), strict=True):
+        if not canonical or face.get("view") == "canonical":
+            people[face["identity"]].append(vector)
     speakers = [data.people[name].get("speaker") or name for name in people]
-    groups = grouped([[next(vectors) for _ in mine] for mine in people.values()], speakers)
-    about = {"split": "train", "of": "faces", "faces": len(paths)}
+    groups = grouped(list(people.values()), speakers)
+    about = {"split": "train", "of": "faces", "faces": len(groups.features)}
     direction, who = "rendered" if canonical else "photo", Independent(speakers)
     row = who.row("variance_between", lambda draws: components(groups, draws).between, about, direction=direction)
     if row.value is None or row.value <= ROUNDING:
         fix = "give a folder whose training people have faces"
         raise DatasetError("faces of several training people that differ", f"{len(people)} people", fix)
     try:
-        probe, notes = fit_probes(pipeline, data).gender, ()
+        probe, notes = probes_of(training.faces()).gender, ()
     except DatasetError as error:
         return Reference(row, groups.features.mean(0), None, (f"no gender_agreement: {error}",))
     return Reference(row, groups.features.mean(0), probe, notes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.plots import COLOURS, _limits, _panels, _values, save_figure
+from eval.plots import COLOURS, new_panels, row_limits, row_values, save_figure
 from eval.results import Report, Row
 
 NAMES = {
@@ -41,7 +41,7 @@ def _lengths(rows: Sequence[Row]) -> Figure:
     """Cosines beside, where there is any, gender agreement; by seconds."""
     swept = [row for row in rows if "seconds" in row.params and not {"of", "minus"} & set(row.params)]
     genders = [row for row in swept if row.metric == "gender_agreement"]
-    figure, panels = _panels(2 if genders else 1)
+    figure, panels = new_panels(2 if genders else 1)
     _curves(panels[0], [row for row in swept if row not in genders], "seconds")
     panels[0].set(title="cosine", xlabel="seconds heard", ylabel="mean cosine of features")
     if genders:
@@ -52,7 +52,7 @@ def _lengths(rows: Sequence[Row]) -> Figure:
 
 def _averaging(averaged: dict[str, list[Row]]) -> Figure:
     """One panel for segments, one for clips, as far as there are any."""
-    figure, panels = _panels(len(averaged))
+    figure, panels = new_panels(len(averaged))
     for panel, (name, rows) in zip(panels, averaged.items(), strict=True):
         _curves(panel, rows, name)
         panel.set(title=f"mean of several {name}", xlabel=f"{name} averaged", ylabel="mean cosine of features")
@@ -68,8 +68,8 @@ def _curves(panel: Axes, rows: Sequence[Row], by: str) -> None:
                 points = sorted(found, key=lambda row: row.params[by])
                 places = [row.params[by] for row in points]
                 label, style = NAMES[metric] + (CONTROL if control else ""), "--" if control else "-"
-                panel.plot(places, _values(points), style, marker="o", markersize=4, color=colour, label=label)
-                panel.fill_between(places, *_limits(points).T, color=colour, alpha=0.15, linewidth=0)
+                panel.plot(places, row_values(points), style, marker="o", markersize=4, color=colour, label=label)
+                panel.fill_between(places, *row_limits(points).T, color=colour, alpha=0.15, linewidth=0)
     ticks = sorted({row.params[by] for row in rows if by in row.params})
     panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     panel.legend(frameon=False, fontsize=8)

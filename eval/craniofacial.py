@@ -222,14 +222,47 @@ def evaluate(
         raise UsageError(f"controls not named {MAIN} or {SHUFFLED}", ", ".join(controls or {}), "rename the folder")
     if truth is not None:
         sets = {name: with_speakers(one, truth_speakers(truth, one)) for name, one in sets.items()}
-    seen = point_pairs(sets, landmarks, out)
+    return report_on(point_pairs(sets, landmarks, out), landmarks, out, truth, seed, sensitivity, examples)
+
+
+def report_on(
+    seen: Mapping[str, PointPairs],
+    landmarks: str,
+    out: Path | None,
+    truth: DatasetFolder | None = None,
+    seed: int = 0,
+    sensitivity: bool = False,
+    examples: int = 12,
+    people_hash: str | None = None,
+    notes: Sequence[str] = (),
+) -> Report:
+    """What `evaluate` does once the landmarks are found.
+
+    Args:
+        seen: the pairs under the name `MAIN`, and the controls' by theirs.
+        landmarks: what found them.
+        out: see `evaluate`.
+        truth: see `evaluate`.
+        seed: see `evaluate`.
+        sensitivity: see `evaluate`.
+        examples: see `evaluate`.
+        people_hash: split hash of the people, where it is known; None takes the truth's, else that of the names.
+        notes: what was left out already.
+
+    Returns:
+        See `evaluate`.
+
+    Raises:
+        DatasetError: fewer than four pairs or speakers to compare; or truth is missing.
+    """
     if out is not None:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
             write_tables(out, seen)
     report = _report(seen, truth, seed, sensitivity)
     rows = [replace(row, params={**row.params, "landmarks": landmarks}) for row in report.rows]
-    report = replace(report, rows=rows)
+    said = [*report.notes, *notes]
+    report = replace(report, split_hash=people_hash or report.split_hash, rows=rows, notes=said)
     if out is not None:
         with writing(out):
             write_text(out / "craniofacial.json", report.json() + "\n")

@@ -26,6 +26,7 @@ from eval.reconstructions import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, Row
 from eval.retrieval import figure_rows, retrieve
 from eval.scores import CrossScores, VectorScores
+from s2f.craniofacial import inter_ocular
 from s2f.errors import ImageError
 from s2f.files import write_csv
 from s2f.images import load_image
@@ -33,7 +34,6 @@ from s2f.perceptual import load_lpips, lpips_distance
 from s2f.prepare.parts import writing
 
 PROTOCOL = "decoder/1"
-EYES = (slice(36, 42), slice(42, 48))  # points of the two eyes among the 68
 CHUNK = 16  # pairs of pictures between two steps of the progress bar
 NO_LPIPS = "no LPIPS: it needs a trained backbone, --lpips BACKBONE.safetensors"
 Controlled = tuple[dict[str, Any], Sequence[Path]]
@@ -95,8 +95,7 @@ def landmark_errors(
         pixels.
     """
     apart = np.linalg.norm(drawn - true, axis=2)
-    right, left = (true[:, eye].mean(1) for eye in EYES)
-    return apart.mean(1) / np.linalg.norm(right - left, axis=1), np.sqrt((apart**2).mean(1))
+    return apart.mean(1) / inter_ocular(true), np.sqrt((apart**2).mean(1))
 
 
 def cosines(pairs: FeaturePairs) -> Float[np.ndarray, " J"]:

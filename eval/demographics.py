@@ -35,13 +35,11 @@ from eval.probes import (
     share_row,
 )
 from eval.reconstructions import Reconstructions
+from eval.recordings import reader_recordings
 from eval.results import Report, Row
-from s2f import audio
 from s2f.augment import CONDITIONS, degrade_voice
 from s2f.datasets import DatasetFolder
-from s2f.errors import DatasetError
 from s2f.pipeline import Speech2FaceOutput, Speech2FacePipeline
-from s2f.simulate.voices import read_voices
 
 PROTOCOL = "demographics/2"
 CHUNK = 32  # faces drawn between two steps of the progress bar
@@ -93,12 +91,7 @@ def dataset_voices(data: DatasetFolder, split: str) -> list[Voice]:
 
 def reader_voices(folder: str | Path) -> list[Voice]:
     """Original recordings of the "dev" speakers of a folder of voices; readers are taken to be adults."""
-    held_out = [recording for recording in read_voices(folder) if recording.split == "dev"]
-    if not held_out:
-        raise DatasetError("dev speakers, whom no training heard", f"none in {folder}", "mark some in speakers.csv")
-    return [
-        Voice(Path(one.path).stem, one.gender == "m", "adult", partial(_read_recording, one.path)) for one in held_out
-    ]
+    return [Voice(Path(one.source).stem, one.gender == "m", "adult", one.read) for one in reader_recordings(folder)]
 
 
 def drawn(
@@ -233,7 +226,3 @@ def _look(
             if pictures is not None:
                 image.save(pictures / f"{voice.name}.png")
     return torch.cat(features), np.array(found, dtype=bool)
-
-
-def _read_recording(path: str, sample_rate_hz: int) -> np.ndarray:
-    return audio.load(path, sample_rate_hz).waveform

@@ -48,7 +48,7 @@ def draw_matching(report: Report, folder: Path) -> list[Path]:
 
 def _one_to_n(rows: Sequence[Row]) -> Figure:
     """One panel a direction: accuracy with its interval by N, chance, and people at N = 2."""
-    figure, panels = _panels(len(DIRECTIONS))
+    figure, panels = new_panels(len(DIRECTIONS))
     most = max(row.params["n_way"] for row in rows)
     ways = np.arange(2, most + 1)
     groups = list(dict.fromkeys(row.group for row in rows))
@@ -71,31 +71,33 @@ def _one_to_n(rows: Sequence[Row]) -> Figure:
 def _band(panel: Axes, rows: Sequence[Row], label: str, colour: str, width: float) -> None:
     rows = sorted(rows, key=lambda row: row.params["n_way"])
     ways = [row.params["n_way"] for row in rows]
-    panel.plot(ways, _values(rows), marker="o", markersize=4, color=colour, linewidth=width, label=label)
-    panel.fill_between(ways, *_limits(rows).T, color=colour, alpha=0.2, linewidth=0)
+    panel.plot(ways, row_values(rows), marker="o", markersize=4, color=colour, linewidth=width, label=label)
+    panel.fill_between(ways, *row_limits(rows).T, color=colour, alpha=0.2, linewidth=0)
 
 
-def _values(rows: Sequence[Row]) -> Float[np.ndarray, " N"]:
+def row_values(rows: Sequence[Row]) -> Float[np.ndarray, " N"]:
     """The figures, NaN where they are undefined."""
     return np.array([np.nan if row.value is None else row.value for row in rows])
 
 
-def _limits(rows: Sequence[Row]) -> Float[np.ndarray, "N 2"]:
+def row_limits(rows: Sequence[Row]) -> Float[np.ndarray, "N 2"]:
     """Limits of the intervals, NaN where there is none."""
     return np.array([[np.nan if limit is None else limit for limit in (row.ci_low, row.ci_high)] for row in rows])
 
 
 def _sizes(subsets: Sequence[Row], whole: Sequence[Row]) -> Figure:
     """Accuracy on random subsets by their size: what repeats differ by, and the interval of all people."""
-    figure, (panel,) = _panels(1)
+    figure, (panel,) = new_panels(1)
     for direction, colour, shift in zip(DIRECTIONS, COLOURS, (0.985, 1.015), strict=False):
         rows = [row for row in subsets if row.direction == direction]
         sizes = np.array([row.n for row in rows]) * shift
         spread = [row.params["std"] for row in rows]
-        panel.errorbar(sizes, _values(rows), spread, fmt="o", color=colour, capsize=3, label=NAMES[direction])
+        panel.errorbar(sizes, row_values(rows), spread, fmt="o", color=colour, capsize=3, label=NAMES[direction])
         for row in (row for row in whole if row.direction == direction):
-            reach = np.abs(_limits([row]).T - _values([row]))
-            panel.errorbar([row.n * shift], _values([row]), reach, fmt="s", color=colour, capsize=3, fillstyle="none")
+            reach = np.abs(row_limits([row]).T - row_values([row]))
+            panel.errorbar(
+                [row.n * shift], row_values([row]), reach, fmt="s", color=colour, capsize=3, fillstyle="none"
+            )
     ticks = sorted({row.n for row in (*subsets, *whole)})
     panel.set(xscale="log", xlabel="people in the test", ylabel="1:2 accuracy")
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -118,7 +120,7 @@ def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], fol
     Returns:
         The files.
     """
-    figure, (roc, det) = _panels(2)
+    figure, (roc, det) = new_panels(2)
     table: list[tuple[str, float, float]] = []
     groupings = [grouping for grouping in groupings if (grouping.compared >= 0).any()]
     for grouping, colour, width in zip(groupings, COLOURS * len(groupings), WIDTHS * len(groupings), strict=False):
@@ -143,7 +145,8 @@ def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], fol
     return [*save_figure(figure, folder / "roc"), folder / "roc.csv"]
 
 
-def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+def new_panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with so many panels side by side."""
     figure = Figure(figsize=(5.2 * count, 4.4), layout="constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
     for panel in panels:

@@ -25,7 +25,6 @@ from eval.reconstructions import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, read_report, report_of
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
-from s2f.files import write_text
 from s2f.prepare.parts import writing
 
 TRUE = "true"  # name of the set of true pictures against S2F
@@ -206,14 +205,18 @@ def _craniofacial(
         true = Part(_true_pictures(folder, truth, options.seed, seen[TRUE]))
     if few[MAIN]:
         return {"craniofacial": Part(None, few[MAIN]), TRUE: true}
-    controls = {name: seen[name].pairs for name in CONTROLS[::-1] if not few[name]}
-    report = craniofacial.evaluate(
-        seen[MAIN].pairs, options.landmarks, out, controls, truth, options.seed, examples=options.examples
-    )
+    controls = {name: seen[name] for name in CONTROLS[::-1] if not few[name]}
     left_out = [f"control {name} left out: {few[name]}" for name in CONTROLS[::-1] if few[name]]
-    report = replace(report, split_hash=folder.about["split_hash"], notes=[*report.notes, *left_out])
-    with writing(out):
-        write_text(out / "craniofacial.json", report.json() + "\n")
+    report = craniofacial.report_on(
+        {MAIN: seen[MAIN], **controls},
+        options.landmarks,
+        out,
+        truth,
+        options.seed,
+        examples=options.examples,
+        people_hash=folder.about["split_hash"],
+        notes=left_out,
+    )
     pictures = {"every measure of F2F (A) against S2F (B)": out / "scatter.png"}
     if options.examples:
         pictures["examples with landmarks and measured lines, F2F left, S2F right"] = out / "examples.png"
