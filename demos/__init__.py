@@ -1,1 +1,1 @@
-"""Gradio apps; the browser demo is planned and not here yet."""
+"""Gradio apps. Importing them needs the extra `demo`; `s2f demo` starts the browser demo."""

@@ -23,28 +23,13 @@ from s2f.errors import DatasetError
 from s2f.features import direction_means
 from s2f.images import to_pil
 from s2f.pipeline import Speech2FacePipeline
-from s2f.provenance import NOTE, Provenance, save_png
+from s2f.provenance import FACE_NOTE, NOTE, Provenance, save_png
 
 NOTES = {
-    "f2f": "An average-looking guess made from the features of a picture by a machine; not a likeness of the person.",
+    "f2f": FACE_NOTE,
     "s2f": NOTE,
     "mean": "The mean face of the people a machine was trained on, drawn by the machine; nobody's likeness.",
 }
-
-
-@dataclass(frozen=True)
-class DrawnProvenance(Provenance):
-    """Where a drawn picture comes from, and what it was drawn from.
-
-    Attributes:
-        note: one sentence in place of the usual one, which speaks of a voice.
-    """
-
-    note: str = NOTE
-
-    def text(self) -> dict[str, str]:
-        """Return the PNG text chunks, keyword to text."""
-        return super().text() | {"note": self.note}
 
 
 class Training(NamedTuple):
@@ -189,6 +174,6 @@ class Painter:
             for person, picture in zip(people, pictures[kind], strict=True):
                 path = self.out / kind / f"{person.identity}.png"
                 if kind in NOTES:
-                    save_png(picture, path, DrawnProvenance(*self.checkpoint, note=NOTES[kind]))
+                    save_png(picture, path, Provenance(*self.checkpoint, note=NOTES[kind]))
                 else:
                     picture.save(path)

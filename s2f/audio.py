@@ -214,7 +214,7 @@ def _decode(source: AudioSource, start_s: float, seconds: float) -> _Decoded:
     if not isinstance(data, bytes):
         fix = "open files in binary mode and pass arrays as (array, rate)"
         raise AudioError("a path, bytes, a binary file or (array, rate)", type(source).__name__, fix)
-    return _from_stream(BytesIO(data), "this file object", start_s, seconds)
+    return _from_stream(BytesIO(data), "this file", start_s, seconds)
 
 
 def _from_array(source: tuple[Any, Any], start_s: float, seconds: float) -> _Decoded:

@@ -4,6 +4,7 @@ from s2f.command_line import Program
 
 COMMANDS = {
     "reconstruct": "draw the average-looking face linked with a voice",
+    "demo": "open the browser demo: upload or record a voice, see a face",
     "doctor": "say what works here and what is missing",
     "simulate": "make a dataset of synthetic people with real voices",
     "prepare": "make a dataset folder from VoxCeleb, AVSpeech, your own films and others",

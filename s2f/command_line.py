@@ -10,12 +10,14 @@ from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from types import ModuleType
 
 from jsonargparse import ArgumentParser
 
 from s2f import __version__
-from s2f.errors import S2fError
+from s2f.errors import AssetMissing, S2fError
 from s2f.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain, did_you_mean, unknown_option
 
 QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
@@ -28,7 +30,8 @@ class Program:
     Attributes:
         name: what is typed.
         about: one sentence for its help.
-        package: where the modules are, named like the commands.
+        package: where the modules are, named like the commands. Those of rooms above this one, which it may not import,
+            are entry points of this name.
         commands: one line about each command.
     """
 
@@ -69,7 +72,13 @@ class Program:
 
     def _module(self, name: str) -> ModuleType:
         """Import the module of a command; some need slow imports."""
-        return import_module(f"{self.package}.{name}")
+        if find_spec(f"{self.package}.{name}") is not None:
+            return import_module(f"{self.package}.{name}")
+        plugged = entry_points(group=self.package, name=name)
+        if not plugged:
+            got = "an installation without it"
+            raise AssetMissing(f"the command {self.name} {name}", got, "install s2f again: `pip install -e '.[all]'`")
+        return next(iter(plugged)).load()
 
     def _parser(self, words: Sequence[str]) -> ArgumentParser:
         """Build the parser; only the chosen command's options are added, because some need slow imports."""

@@ -203,10 +203,8 @@ class StarterLandmarks:
         """
         if box is None:
             return self.batch([image])[0]
-        corner, side = canonical_frame(box)
-        columns = np.clip(np.arange(side) + corner[0], 0, require_rgb(image).shape[1] - 1)
-        rows = np.clip(np.arange(side) + corner[1], 0, image.shape[0] - 1)
-        return self.batch([image[np.ix_(rows, columns)]])[0] + np.array(corner, np.float32)
+        corner, _ = canonical_frame(box)
+        return self.batch([canonical_crop(image, box)])[0] + np.array(corner, np.float32)
 
     @torch.inference_mode()
     def batch(
@@ -254,3 +252,22 @@ def canonical_frame(box: FaceBox) -> tuple[tuple[int, int], int]:
     x = (box.left + box.right) / 2 + CANONICAL_CENTRE[0] * face
     y = (box.top + box.bottom) / 2 + CANONICAL_CENTRE[1] * face
     return (round(x - side / 2), round(y - side / 2)), side
+
+
+def canonical_crop(image: UInt8[np.ndarray, "H W 3"], box: FaceBox) -> UInt8[np.ndarray, "P P 3"]:
+    """Cut out the square of `canonical_frame`; where it reaches beyond the image, the pixels at the edge are repeated.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: where the CNN detector sees the face.
+
+    Returns:
+        (P, P, 3) uint8 RGB.
+
+    Raises:
+        ImageError: not a uint8 RGB image.
+    """
+    (left, top), side = canonical_frame(box)
+    columns = np.clip(np.arange(side) + left, 0, require_rgb(image).shape[1] - 1)
+    rows = np.clip(np.arange(side) + top, 0, image.shape[0] - 1)
+    return image[np.ix_(rows, columns)]

@@ -20,6 +20,7 @@ import s2f
 from s2f import audio, checkpoints
 from s2f.devices import existing_device
 from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
+from s2f.features import direction_means
 from s2f.images import to_pil, to_tensor
 from s2f.variation import decoder_scale
 
@@ -124,24 +125,28 @@ class Speech2FacePipeline(DiffusionPipeline):
         batch_size: int = 8,
         samples: int = 0,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        average: bool = False,
     ) -> Speech2FaceOutput:
-        """Draw one face per clip, and on request variants of it.
+        """Draw one face per clip or one for all of them, and on request variants of it.
 
         Args:
             clips: one clip or a list of them, each anything `s2f.audio.load` takes, or its result.
             seconds: how much of each clip is heard; shorter clips are repeated, longer ones cut.
             batch_size: clips per forward pass; the result does not depend on it.
             samples: variants per clip in which the part of the face that the voice leaves open is drawn at random.
-            generator: source of the variants, one for all clips or one for each; None is PyTorch's own.
+            generator: source of the variants, one for all faces or one for each; None is PyTorch's own.
+            average: draw one face from the mean of the clips' features, see `s2f.features.direction_means`; the clips
+                are then taken for one speaker's.
 
         Returns:
-            Faces, features, warnings and variants in the order of the clips.
+            Faces, features, warnings and variants in the order of the clips; with `average` one of each, and where
+            there are several clips each warning says which one it is about.
 
         Raises:
             AudioError: a clip that cannot be used.
             CheckpointError: samples from a checkpoint without the part `unexplained`.
             UsageError: no clips, `seconds` below the encoder's minimum, `batch_size` below 1, `samples` below 0, or
-                another number of generators than of clips.
+                another number of generators than of faces.
         """
         sources = list(clips) if isinstance(clips, Sequence) and not isinstance(clips, str | bytes | tuple) else [clips]
         minimum = self.voice_encoder.min_seconds
@@ -149,15 +154,19 @@ class Speech2FacePipeline(DiffusionPipeline):
             got = f"{len(sources)} clips, seconds={seconds:g}, batch_size={batch_size}"
             expected = f"at least one clip, seconds of at least {minimum:.3f} and a batch_size of at least 1"
             raise UsageError(expected, got, "short clips need no smaller value: they are repeated")
-        generators = self._generators(samples, generator, len(sources))
+        generators = self._generators(samples, generator, 1 if average else len(sources))
         heard = [self._hear(source, seconds) for source in sources]
-        features = []
+        parts = []
         for start in range(0, len(heard), batch_size):
             batch = np.stack([clip.waveform for clip in heard[start : start + batch_size]])
-            features.append(self.voice_encoder.encode(torch.from_numpy(batch).to(self.device)))
-        output = self._draw(torch.cat(features), [list(clip.warnings) for clip in heard], batch_size)
+            parts.append(self.voice_encoder.encode(torch.from_numpy(batch).to(self.device)))
+        features, notes = torch.cat(parts), [list(clip.warnings) for clip in heard]
+        if average and len(heard) > 1:
+            features = direction_means(features, [range(len(heard))])
+            notes = [[f"clip {number}: {note}" for number, clip in enumerate(notes, start=1) for note in clip]]
+        output = self._draw(features, notes, batch_size)
         if samples:
-            output.samples = self._vary(torch.cat(features), samples, generators, batch_size)
+            output.samples = self._vary(features, samples, generators, batch_size)
         return output
 
     @torch.inference_mode()
@@ -211,13 +220,13 @@ class Speech2FacePipeline(DiffusionPipeline):
         return [to_pil(image) for part in features.split(batch_size) for image in self.decoder(part).image]
 
     def _generators(
-        self, samples: int, generator: torch.Generator | Sequence[torch.Generator] | None, clips: int
+        self, samples: int, generator: torch.Generator | Sequence[torch.Generator] | None, faces: int
     ) -> Sequence[torch.Generator | None]:
-        """One generator per clip; refuses what cannot be sampled."""
-        given = list(generator) if isinstance(generator, Sequence) else [generator] * clips
-        if samples < 0 or len(given) != clips:
-            expected = "samples of at least 0 and no generator, one, or one for each clip"
-            got = f"samples={samples} and {len(given)} generators for {clips} clips"
+        """One generator per face; refuses what cannot be sampled."""
+        given = list(generator) if isinstance(generator, Sequence) else [generator] * faces
+        if samples < 0 or len(given) != faces:
+            expected = "samples of at least 0 and no generator, one, or one for each face"
+            got = f"samples={samples} and {len(given)} generators for {faces} faces"
             raise UsageError(expected, got, "correct them")
         if samples and self.unexplained is None:
             expected, got = "a checkpoint with the part `unexplained` to draw samples from", "one without it"

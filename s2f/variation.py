@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from s2f.errors import UsageError
-from s2f.provenance import Provenance, save_png
-
-SAMPLE_NOTE = "a draw of what the voice does not determine"
 
 
 class UnexplainedVariation(ModelMixin, ConfigMixin):
@@ -106,38 +100,3 @@ def _standard_normal(size: int, generator: torch.Generator | None) -> Tensor:
 def decoder_scale(feature: Float[Tensor, "... D"], normalize_feature: bool) -> Float[Tensor, "... D"]:
     """Features as the decoder sees them: of norm sqrt(D) where it normalises its input, else unchanged."""
     return F.normalize(feature, dim=-1) * math.sqrt(feature.shape[-1]) if normalize_feature else feature
-
-
-@dataclass(frozen=True)
-class SampleProvenance(Provenance):
-    """Where a drawn sample comes from.
-
-    Attributes:
-        number: which sample, from 1.
-        samples: how many were drawn.
-    """
-
-    number: int = 1
-    samples: int = 1
-
-    def text(self) -> dict[str, str]:
-        """Return the PNG text chunks, keyword to text; `sample` says what is special."""
-        note = f"{SAMPLE_NOTE} (sample {self.number} of {self.samples}, seed {self.seed})"
-        return super().text() | {"sample": note}
-
-
-def save_samples(samples: Sequence[Image.Image], paths: Sequence[Path], seed: int, checkpoint: Provenance) -> None:
-    """Write one clip's samples as PNG files that say which draw they are.
-
-    Args:
-        samples: N pictures.
-        paths: N file names ending in .png.
-        seed: of the draws.
-        checkpoint: where the pictures come from.
-
-    Raises:
-        OutputError: see `s2f.provenance.save_png`.
-    """
-    for number, (image, path) in enumerate(zip(samples, paths, strict=True), start=1):
-        source = (checkpoint.checkpoint, checkpoint.checkpoint_sha256)
-        save_png(image, path, SampleProvenance(*source, seed, number, len(samples)))

@@ -85,8 +85,7 @@ def _reconstruct_batch(
     import torch
 
     from s2f import audio
-    from s2f.provenance import save_png
-    from s2f.variation import save_samples
+    from s2f.provenance import save_png, save_samples
 
     good, failures = [], 0
     for clip, path in targets:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from s2f.simulate.writer import SimulateConfig
 
 STATEMENT = (
-    "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. Voices are real "
-    "recordings, most of them changed in pitch, vocal-tract length, tempo and level; children and elders among "
-    "them are made from adult readers. What voice and face share was planted with the strengths in config.json and is "
+    "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. Voices are the "
+    "given recordings, most of them changed in pitch, vocal-tract length, tempo and level; children and elders among "
+    "them are made from adult speakers. What voice and face share was planted with the strengths in config.json and is "
     "not a finding about people. The ethnicity column names the largest of MakeHuman's three coarse poles and is not a "
     "human category."
 )

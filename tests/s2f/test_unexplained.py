@@ -16,9 +16,9 @@ from s2f.checkpoints import load_network
 from s2f.datasets import DatasetFolder
 from s2f.errors import CheckpointError, DatasetError, UsageError
 from s2f.pipeline import Speech2FacePipeline
-from s2f.provenance import Provenance
+from s2f.provenance import Provenance, SampleProvenance
 from s2f.unexplained import HeldOut, explained_share, fit_slope, held_out_features, main, shares, within
-from s2f.variation import SampleProvenance, UnexplainedVariation, decoder_scale
+from s2f.variation import UnexplainedVariation, decoder_scale
 
 SIZE, RANK = 12, 3
 
@@ -289,7 +289,7 @@ def test_samples_are_refused_where_they_cannot_be_drawn(varying, tiny_pipeline):
         tiny_pipeline(tone(100), samples=1)
     with pytest.raises(UsageError, match="samples=-1"):
         varying(tone(100), samples=-1)
-    with pytest.raises(UsageError, match="2 generators for 1 clips"):
+    with pytest.raises(UsageError, match="2 generators for 1 faces"):
         varying(tone(100), samples=1, generator=[seeded(0), seeded(1)])
 
 

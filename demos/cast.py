@@ -1,0 +1,101 @@
+"""Guess the face: simulated people, and questions about whose voice is heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from demos.limits import FEWEST_FACES, MOST_FACES, SEEDS
+from s2f.datasets import DatasetFolder, by_identity
+from s2f.errors import UsageError
+
+FOLDER = Path(__file__).with_name("simulated_people")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A simulated person.
+
+    Attributes:
+        identity: name in the tables.
+        gender: "f" or "m".
+        age_years: of the face.
+        voice: audio file.
+        face: canonical picture.
+    """
+
+    identity: str
+    gender: str
+    age_years: float
+    voice: Path
+    face: Path
+
+    def picture(self) -> Image.Image:
+        """The face, RGB."""
+        with Image.open(self.face) as picture:
+            return picture.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One voice and N faces.
+
+    Attributes:
+        faces: (N,) numbers of people in the cast, in the order shown.
+        answer: which of the places 0 to N - 1 the voice belongs to.
+        seed: it was drawn with; the same seed gives the same question.
+    """
+
+    faces: tuple[int, ...]
+    answer: int
+    seed: int
+
+    @property
+    def voice(self) -> int:
+        """Number of the person who is heard."""
+        return self.faces[self.answer]
+
+
+def read_cast() -> list[Member]:
+    """The simulated people that come with s2f, by name; `demos/simulated_people/README.md` says how they were made.
+
+    Raises:
+        DatasetError: the folder is damaged.
+    """
+    data = DatasetFolder(FOLDER)
+    voices, faces = (by_identity(rows) for rows in (data.voices("test"), data.faces("test")))
+    return [
+        Member(
+            name,
+            data.people[name]["gender"],
+            float(data.people[name]["age"]),
+            data.path(voices[name][0]),
+            data.path(faces[name][0]),
+        )
+        for name in data.identities("test")
+    ]
+
+
+def draw_question(people: int, faces: int, seed: int) -> Question:
+    """Draw distinct people and whose voice is heard, all alike.
+
+    Args:
+        people: size of the cast.
+        faces: how many faces are shown.
+        seed: of the draw.
+
+    Returns:
+        The question.
+
+    Raises:
+        UsageError: a number of faces or a seed out of range.
+    """
+    most = min(MOST_FACES, people)
+    if not FEWEST_FACES <= faces <= most or not 0 <= seed < SEEDS:
+        expected = f"{FEWEST_FACES} to {most} faces and a seed of 0 to {SEEDS - 1}"
+        raise UsageError(expected, f"{faces} and {seed}", "correct them")
+    random = np.random.default_rng([seed, faces])
+    return Question(tuple(random.permutation(people)[:faces].tolist()), int(random.integers(faces)), seed)

@@ -1,0 +1,75 @@
+"""What visitors send and get lies in one folder, is deleted when it is old, and goes with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+MOST_BYTES = 2 * 2**30  # of all files together; beyond it the oldest go first
+SWEEPS = 10  # in the time that a file is kept
+
+
+class VisitorFiles:
+    """A temporary folder that forgets.
+
+    Gradio's own `delete_cache` misses uploads that were broken off and files nobody asked for; this looks at all files.
+
+    Args:
+        keep_s: how long a file is kept after it was last written or handed out.
+
+    Attributes:
+        root: the folder.
+        keep_s: see above.
+    """
+
+    def __init__(self, keep_s: float) -> None:
+        self.root, self.keep_s = Path(tempfile.mkdtemp(prefix="s2f-demo-")), keep_s
+
+    def new_folder(self) -> Path:
+        """A new folder with a name that cannot be guessed."""
+        folder = self.root / uuid.uuid4().hex
+        folder.mkdir()
+        return folder
+
+    def sweep(self, now: float) -> int:
+        """Delete old files, the oldest ones of too many, and folders that are empty and old.
+
+        Args:
+            now: seconds since the epoch.
+
+        Returns:
+            How many files were deleted.
+        """
+        files: list[tuple[float, int, Path]] = []
+        folders: list[tuple[float, int, Path]] = []
+        for path in self.root.rglob("*"):
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
+            (folders if path.is_dir() else files).append((status.st_ctime, status.st_size, path))
+        total, deleted = sum(size for _, size, _ in files), 0
+        for changed, size, path in sorted(files):
+            if now - changed > self.keep_s or total > MOST_BYTES:
+                path.unlink(missing_ok=True)
+                total, deleted = total - size, deleted + 1
+        for changed, _, folder in sorted(folders, key=lambda entry: -len(entry[2].parts)):
+            if now - changed > self.keep_s:
+                with suppress(OSError):  # not empty
+                    folder.rmdir()
+        return deleted
+
+    async def sweep_for_ever(self) -> None:
+        """Sweep again and again, until the task is cancelled."""
+        while True:
+            await asyncio.sleep(self.keep_s / SWEEPS)
+            await asyncio.to_thread(self.sweep, time.time())
+
+    def remove(self) -> None:
+        """Delete the folder with everything in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
