@@ -15,6 +15,7 @@ from scipy.signal import stft
 
 WINDOW_S, HOP_S = 0.025, 0.010  # those of the encoders' spectrograms
 FLOOR_DB = -70.0  # below the loudest point
+WIDTH_IN, HEIGHT_IN = 7.2, 2.75  # of one clip
 COLUMNS = 1200  # of the drawn waveform
 USED, UNUSED = "#2f74c0", "#a9a9b0"
 
@@ -43,7 +44,7 @@ class Heard:
     def sentence(self) -> str:
         """What was used, in words: the picture's alternative text."""
         used = "all of it was heard" if self.used_s >= self.source_s else f"its first {self.used_s:g} s were heard"
-        shown = "" if self.shown_s >= self.source_s else f", its first {self.shown_s:g} s are drawn"
+        shown = "" if self.shown_s >= self.source_s else f", its first {self.shown_s:.3g} s are drawn"
         return f"A clip of {self.source_s:.1f} s: {used}{shown}."
 
 
@@ -85,12 +86,18 @@ def draw(clips: Sequence[Heard]) -> bytes:
     Returns:
         A PNG file.
     """
-    figure = Figure(figsize=(7.2, 2.7 * len(clips)), dpi=110, layout="constrained")
-    axes = figure.subplots(2 * len(clips), 1, squeeze=False, height_ratios=[1, 1.6] * len(clips))[:, 0]
-    for clip, wave, spectrum in zip(clips, axes[::2], axes[1::2], strict=True):
+    height = HEIGHT_IN * len(clips)
+    figure = Figure(figsize=(WIDTH_IN, height), dpi=110)
+    for place, clip in enumerate(clips):  # placed by hand: automatic layout takes as long as the model
+        top = height - HEIGHT_IN * place
+        boxes = ((top - 0.95, 0.7), (top - 2.3, 1.3))
+        wave, spectrum = (
+            figure.add_axes((0.45 / WIDTH_IN, bottom / height, 1 - 0.55 / WIDTH_IN, tall / height))
+            for bottom, tall in boxes
+        )
         _draw_clip(clip, wave, spectrum)
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    figure.savefig(content, format="png", pil_kwargs={"compress_level": 1})
     return content.getvalue()
 
 

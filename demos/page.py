@@ -40,7 +40,7 @@ def sentence(work: Callable[P, R]) -> Callable[P, R]:
             return work(*args, **kwargs)
         except S2fError as error:
             text = " ".join(escape(str(error), quote=False).split())
-            raise gr.Error(text, duration=None, title="That did not work", print_exception=False) from error
+            raise gr.Error(text, duration=None, print_exception=False) from error
         except Exception as error:
             logging.getLogger(__name__).exception("an answer failed")
             text = "expected an answer, got a fault of this server; try again, or tell whoever runs it"
@@ -62,10 +62,10 @@ class Answers:
 
     @sentence
     def reconstruct(
-        self, clip: str | None, more: list[str], seconds: float, samples: float, seed: float
+        self, clip: str | None, more: list[str] | None, seconds: float, samples: float, seed: float
     ) -> tuple[str, str, str, list[tuple[str, str]], str, dict[str, Any]]:
         """Face, cartoon, picture of the sound, variants with captions, words and facts of a voice."""
-        clips = [*([clip] if clip else []), *more]
+        clips = [*([clip] if clip else []), *(more or [])]
         answer = self._engine.model.hear(clips, seconds, int(samples), int(seed))
         folder, about = self._files.new_folder(), replace(self._engine.provenance, seed=int(seed))
         face, cartoon, heard = (folder / f"{name}.png" for name in ("s2f_face", "s2f_cartoon", "s2f_sound"))
@@ -144,19 +144,19 @@ def build(engine: Engine, files: VisitorFiles) -> gr.Blocks:
         gr.Markdown(f"# {texts.TITLE}\n\n{texts.what_it_is(engine)}")
         consent = gr.Checkbox(label=texts.CONSENT)
         status = gr.HTML(f'<p class="dim" role="status">{texts.LOADING}</p>')
-        with gr.Tab("Voice → face"):
-            inputs = _voice_tab(answers, engine.cast)
-        with gr.Tab("Face → face"):
+        with gr.Tab("Voice"):
+            inputs, hint = _voice_tab(answers, engine.cast)
+        with gr.Tab("Photo"):
             photo = _photo_tab(answers)
-        with gr.Tab("Guess the face"):
+        with gr.Tab("Guess"):
             _guess_tab(answers, page)
         with gr.Accordion("Privacy, limits, use from a program", open=False):
             gr.Markdown(texts.privacy(files.keep_s))
         allowed = [*inputs, photo]
         consent.change(
-            lambda agreed: [gr.update(interactive=agreed)] * len(allowed),
+            lambda agreed: [*[gr.update(interactive=agreed)] * len(allowed), gr.update(visible=not agreed)],
             consent,
-            allowed,
+            [*allowed, hint],
             queue=False,
             api_visibility="private",
         )
@@ -166,8 +166,8 @@ def build(engine: Engine, files: VisitorFiles) -> gr.Blocks:
     return page
 
 
-def _voice_tab(answers: Answers, cast: list[Member]) -> list[gr.components.Component]:
-    """Build the first tab; returns what needs consent."""
+def _voice_tab(answers: Answers, cast: list[Member]) -> tuple[list[gr.components.Component], gr.HTML]:
+    """Build the first tab; returns what needs consent, and the hint that it does."""
     with gr.Row():
         with gr.Column():
             clip = as_they_came(
@@ -175,9 +175,9 @@ def _voice_tab(answers: Answers, cast: list[Member]) -> list[gr.components.Compo
                     sources=["microphone", "upload"], type="filepath", label="A voice", interactive=False, buttons=[]
                 )
             )
-            gr.HTML(f'<p class="dim">{texts.ASK_CONSENT}</p>')
+            hint = gr.HTML(f'<p class="dim">{texts.ASK_CONSENT}</p>')
             with gr.Row():
-                buttons = [(gr.Button(label, size="sm"), member) for label, member in _examples(cast)]
+                buttons = [(gr.Button(label, size="sm", min_width=120), member) for label, member in _examples(cast)]
             with gr.Accordion("More clips of the same speaker", open=False):
                 more = as_they_came(
                     gr.File(
@@ -188,10 +188,11 @@ def _voice_tab(answers: Answers, cast: list[Member]) -> list[gr.components.Compo
                     )
                 )
             seconds = gr.Slider(SHORTEST_S, LONGEST_S, 6, step=0.5, label="Seconds heard of each clip")
-            samples = gr.Slider(
-                0, MOST_SAMPLES, 0, step=1, label="Variants", info="Draws of what the voice does not determine"
-            )
-            seed = gr.Number(0, label="Seed of the variants", precision=0, minimum=0)
+            with gr.Accordion("Variants", open=False):
+                samples = gr.Slider(
+                    0, MOST_SAMPLES, 0, step=1, label="How many", info="Draws of what the voice does not determine"
+                )
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             draw = gr.Button("Draw the face", variant="primary")
         with gr.Column():
             with gr.Row():
@@ -212,7 +213,7 @@ def _voice_tab(answers: Answers, cast: list[Member]) -> list[gr.components.Compo
             with gr.Accordion("Details", open=False):
                 facts = gr.JSON(label="Facts", show_label=False)
     inputs, outputs = [clip, more, seconds, samples, seed], [face, cartoon, sound, variants, words, facts]
-    gr.on(
+    drawn = gr.on(
         [draw.click, clip.upload, clip.stop_recording],
         answers.reconstruct,
         inputs,
@@ -220,21 +221,33 @@ def _voice_tab(answers: Answers, cast: list[Member]) -> list[gr.components.Compo
         api_name="reconstruct",
         api_description="Draw a face from 1 to 5 clips of one speaker: face, cartoon, picture of the sound, variants, "
         "words (HTML) and facts (checkpoint, seed, warnings).",
+        show_progress_on=[face, cartoon],
+        scroll_to_output=True,
         **ONE_AT_A_TIME,
     )
+    _cleared_by_failure(drawn, outputs)
     samples.change(lambda count: gr.update(visible=count > 0), samples, variants, queue=False, api_visibility="private")
     for button, member in buttons:
         chosen = button.click(
             functools.partial(answers.example, member), None, clip, queue=False, api_visibility="private"
         )
-        chosen.then(answers.reconstruct, inputs, outputs, api_visibility="private", **ONE_AT_A_TIME)
-    return [clip, more]
+        chosen.then(
+            answers.reconstruct,
+            inputs,
+            outputs,
+            api_visibility="private",
+            show_progress_on=[face, cartoon],
+            scroll_to_output=True,
+            **ONE_AT_A_TIME,
+        )
+    return [clip, more], hint
 
 
 def _photo_tab(answers: Answers) -> gr.components.Component:
     """Build the second tab; returns what needs consent."""
     gr.Markdown(
-        "A photo's feature, decoded. It shows what the decoder can keep of a face: the best that any voice could reach."
+        "**Face to face:** a photo's feature, decoded. It shows what the decoder can keep of a face: the best that any "
+        "voice could reach."
     )
     with gr.Row():
         photo = as_they_came(
@@ -250,22 +263,24 @@ def _photo_tab(answers: Answers) -> gr.components.Component:
         face = _picture("Drawn from its feature", "The canonical face drawn from the photo's feature", download=True)
     draw = gr.Button("Draw the face", variant="primary")
     words = gr.HTML(label="Words")
-    gr.on(
+    drawn = gr.on(
         [draw.click, photo.upload],
         answers.face_to_face,
         photo,
         [crop, face, words],
         api_name="face_to_face",
         api_description="Draw the canonical face of a photo with one face: the part looked at, the face, words (HTML).",
+        show_progress_on=[crop, face],
         **ONE_AT_A_TIME,
     )
+    _cleared_by_failure(drawn, [crop, face, words])
     return photo
 
 
 def _guess_tab(answers: Answers, page: gr.Blocks) -> None:
     gr.Markdown(
-        "Listen, then choose. **Everybody here is simulated:** the faces are computer-drawn, the voices come from a "
-        "speech synthesiser, and what they share was planted. Real people are never matched here."
+        "**Guess the face:** listen, then choose. **Everybody here is simulated:** the faces are computer-drawn, the "
+        "voices come from a speech synthesiser, and what they share was planted. Real people are never matched here."
     )
     question, tally = gr.State(None), gr.State(Tally())
     with gr.Row():
@@ -273,10 +288,10 @@ def _guess_tab(answers: Answers, page: gr.Blocks) -> None:
             faces = gr.Slider(FEWEST_FACES, MOST_FACES, 4, step=1, label="Faces to choose from")
             ask = gr.Button("New question")
             voice = gr.Audio(label="Whose voice is this?", interactive=False, buttons=[])
-            choice = gr.Radio([(f"Face {n}", n) for n in range(1, MOST_FACES + 1)], label="Your guess")
-            answer = gr.Button("That one", variant="primary")
         with gr.Column():
             shown = gr.Gallery(label="Faces", columns=3, height="auto", interactive=False, buttons=[])
+            choice = gr.Radio([(f"Face {n}", n) for n in range(1, MOST_FACES + 1)], label="Your guess")
+            answer = gr.Button("That one", variant="primary")
             words = gr.HTML(label="Words")
     with gr.Accordion("Details", open=False):
         facts = gr.JSON(label="Facts", show_label=False)
@@ -307,6 +322,11 @@ def _guess_tab(answers: Answers, page: gr.Blocks) -> None:
         api_description="Answer the open question with the number of a face, from 1: words (HTML) and facts.",
         **ONE_AT_A_TIME,
     )
+
+
+def _cleared_by_failure(event: Any, outputs: list[gr.components.Component]) -> None:
+    """Take away what an earlier answer left, so that a refusal does not stand beside it."""
+    event.failure(lambda: [None] * len(outputs), None, outputs, queue=False, api_visibility="private")
 
 
 def _picture(label: str, alt: str, download: bool = False) -> gr.Image:

@@ -114,7 +114,7 @@ def make_app(engine: Engine, files: VisitorFiles) -> fastapi.FastAPI:
         app,
         page,
         path="/",
-        max_file_size=MOST_FILE_MB * 10**6,
+        max_file_size=MOST_FILE_MB * 2**20,
         footer_links=["api"],
         run_history=False,
         show_error=True,

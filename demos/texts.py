@@ -32,7 +32,8 @@ LOADING = "The model is loading; you can look around and choose a clip meanwhile
 SOUND = "The sound as the model got it: waveform above, spectrogram below; what was not heard is greyed out."
 
 CSS = """
-.gradio-container{max-width:70rem!important;margin:0 auto!important}
+.gradio-container{max-width:min(70rem,100vw)!important;margin:0 auto!important}
+.gradio-container .main{max-width:100%;min-width:0;box-sizing:border-box}
 .dim{color:var(--body-text-color-subdued);font-size:.9em}
 .scores{border-collapse:collapse;width:100%}
 .scores :is(td,th){padding:.35em .6em!important;text-align:left;border:0!important}

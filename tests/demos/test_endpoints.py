@@ -1,0 +1,358 @@
+"""Every endpoint through gradio_client and plain HTTP: right answers, a sentence for every fault, nothing let in."""
+
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import torch
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from demos.limits import MOST_CLIPS
+from s2f import Speech2FacePipeline
+from s2f.provenance import FACE_NOTE, NOTE, weights_sha256
+
+RATE = 16000
+ROOT = Path(__file__).resolve().parents[2]
+PEOPLE = ROOT / "demos" / "simulated_people"
+NOT_AUDIO = "expected an audio file such as wav, flac, mp3, ogg, m4a or webm, got this file, which is not audio"
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory):
+    return Client(server.url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+@pytest.fixture(scope="module")
+def starter():
+    return Speech2FacePipeline.from_pretrained("starter")
+
+
+def ask(client, *words, api="/reconstruct"):
+    return client.predict(*words, api_name=api)
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def refusal(client, *words, api="/reconstruct"):
+    """The sentence with which the endpoint refuses; nothing of the machine is in it."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011, the client has no public type for it
+        ask(client, *words, api=api)
+    sentence = str(caught.value)
+    assert "Traceback" not in sentence
+    assert "/tmp" not in sentence
+    assert "\n" not in sentence
+    return sentence
+
+
+# --- right answers ----------------------------------------------------------------------------------------------------
+
+
+def test_reconstruct_is_the_pipeline(client, starter, speech):
+    face, cartoon, sound, variants, words, facts = ask(client, handle_file(speech), [], 6, 2, 7)
+    out = starter(str(speech), samples=2, generator=torch.Generator().manual_seed(7))
+    assert np.abs(pixels(face) - np.asarray(out.images[0])).max() <= 1
+    for shown, expected in zip(variants, out.samples[0], strict=True):
+        assert np.abs(pixels(shown["image"]) - np.asarray(expected)).max() <= 1
+    assert pixels(cartoon).shape == (224, 224, 3)
+    assert pixels(sound).shape[1] > 700
+    assert "A clip of 6.9 s: its first 6 s were heard." in words
+    sha = weights_sha256(ROOT / "checkpoints" / "starter")
+    assert facts == {
+        "checkpoint": "starter",
+        "checkpoint_sha256": sha,
+        "seed": 7,
+        "seconds": 6,
+        "clips": 1,
+        "heard": "A clip of 6.9 s: its first 6 s were heard.",
+        "warnings": ["cut: the first 6 s of 6.88 s are used"],
+    }
+
+
+def test_pictures_say_what_they_are(client, speech):
+    face, cartoon, _, variants, _, _ = ask(client, handle_file(speech), [], 6, 1, 3)
+    texts = [Image.open(path).text for path in (face, cartoon, variants[0]["image"])]
+    for text in texts:
+        assert (text["ai_generated"], text["checkpoint"], text["seed"], text["note"]) == ("true", "starter", "3", NOTE)
+    assert [("rendering" in text, "sample" in text) for text in texts] == [(False, False), (True, False), (False, True)]
+
+
+def test_clips_of_one_speaker_are_averaged(client, starter, speech):
+    clips = [speech, PEOPLE / "voices" / "id00000.flac"]
+    face, *_, facts = ask(client, handle_file(clips[0]), [handle_file(clips[1])], 6, 0, 0)
+    units = torch.nn.functional.normalize(starter([str(clip) for clip in clips]).face_features, dim=1)
+    drawn = starter.decoder(units.mean(0, keepdim=True)).image[0].clamp(0, 1).permute(1, 2, 0).detach().numpy() * 255
+    assert np.abs(pixels(face) - drawn).max() <= 1
+    assert np.abs(pixels(face) - pixels(ask(client, handle_file(clips[0]), [], 6, 0, 0)[0])).max() > 10
+    assert facts["clips"] == 2
+    assert [note.partition(":")[0] for note in facts["warnings"]] == ["clip 1", "clip 2"]
+
+
+def test_a_photo_of_a_simulated_person(client):
+    crop, face, words = ask(client, handle_file(PEOPLE / "canonical" / "id00001.png"), api="/face_to_face")
+    assert pixels(crop).shape == pixels(face).shape == (224, 224, 3)
+    dark, light = (
+        pixels(ask(client, handle_file(PEOPLE / "canonical" / f"{name}.png"), api="/face_to_face")[1])[90:150, 90:134]
+        for name in ("id00001", "id00006")
+    )
+    assert light.mean() - dark.mean() > 30  # it is drawn from the photo
+    assert "have a cosine of 0." in words
+    assert Image.open(face).text["note"] == FACE_NOTE
+    assert "seed" not in Image.open(face).text
+
+
+def test_guessing(server, client):
+    cast, right = server.engine.cast, 0
+    for asked in range(1, 4):
+        voice, faces = ask(client, 5, api="/question")
+        assert [shown["caption"] for shown in faces] == [f"Face {place}" for place in range(1, 6)]
+        heard = next(m for m in cast if m.voice.read_bytes() == Path(voice).read_bytes())
+        shown = [next(m for m in cast if np.array_equal(pixels(m.face), pixels(picture["image"]))) for picture in faces]
+        answer = shown.index(heard) + 1
+        assert "id0" not in f"{voice}{faces}"  # no name tells who it is
+        guess = answer if asked < 3 else answer % 5 + 1
+        right += guess == answer
+        words, facts = ask(client, guess, api="/guess")
+        assert (facts["answer"], facts["guess"], facts["chance"]) == (answer, guess, 0.2)
+        assert facts["model"] == np.argmax(facts["scores"]) + 1
+        numbers = [cast.index(member) for member in shown]
+        scores = server.engine.scores.cosines[cast.index(heard), numbers]
+        np.testing.assert_allclose(facts["scores"], scores)
+        assert (facts["tally"]["asked"], facts["tally"]["you"]) == (asked, right)
+        assert facts["tally"]["by_chance"] == pytest.approx(0.2 * asked)
+        assert facts["accuracy"] == pytest.approx(server.engine.scores.accuracy[3])
+        assert ("You are right." if guess == answer else f"It was face {answer}.") in words
+        assert f"the model is right in {100 * facts['accuracy']:.0f} % (chance 20 %)" in words
+    assert "got none; ask for a new one" in refusal(client, 1, api="/guess")
+
+
+def test_visitors_do_not_share_a_question(server, client, tmp_path):
+    ask(client, 2, api="/question")
+    other = Client(server.url, verbose=False, download_files=tmp_path)
+    assert "a question that is open" in refusal(other, 1, api="/guess")
+    assert ask(client, 1, api="/guess")[1]["tally"]["asked"] >= 1
+
+
+def test_many_at_once_get_their_own_answers(server, starter, speech, tmp_path):
+    clips = [speech, *(PEOPLE / "voices" / f"id0000{k}.flac" for k in range(3))]
+    expected = [np.asarray(image) for image in starter([str(clip) for clip in clips]).images]
+    found = {}
+
+    def visit(number):
+        visitor = Client(server.url, verbose=False, download_files=tmp_path / str(number))
+        found[number] = pixels(ask(visitor, handle_file(clips[number % 4]), [], 6, 0, 0)[0])
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(found) == list(range(8))
+    for number, face in found.items():
+        assert np.abs(face - expected[number % 4]).max() <= 1
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_clip_and_too_many(client, speech):
+    assert "got none; record or upload a voice first" in refusal(client, None, [], 6, 0, 0)
+    clip = handle_file(speech)
+    assert f"got {MOST_CLIPS + 1}; leave some out" in refusal(client, clip, [clip] * MOST_CLIPS, 6, 0, 0)
+
+
+def test_every_bad_clip_gets_a_sentence_and_the_server_lives(client, write_tone, tmp_path, speech):
+    short, silent, broken = tmp_path / "short.wav", tmp_path / "silent.wav", tmp_path / "broken.flac"
+    write_tone(short, 0.2)
+    soundfile.write(silent, np.zeros(4 * RATE), RATE)
+    content = bytearray((PEOPLE / "voices" / "id00000.flac").read_bytes())
+    content[:200] = bytes(200)
+    broken.write_bytes(content)
+    (tmp_path / "empty.wav").touch()
+    html = tmp_path / "<img src=x onerror=alert(1)>.wav"
+    html.write_text("<b>hello</b>")
+    long = tmp_path / "long.flac"  # half an hour in half a megabyte
+    half_hour = np.tile(np.repeat(np.float32([0.3, -0.3]), 4000), 1800 * RATE // 8000)
+    soundfile.write(long, half_hour, RATE, "PCM_16")
+    cases = {
+        tmp_path / "empty.wav": "got this file with zero bytes; record or copy the clip again",
+        short: "expected a clip of at least 0.5 s, got 0.20 s; record a longer clip",
+        silent: "expected a clip with speech in it, got silence",
+        broken: NOT_AUDIO,
+        PEOPLE / "canonical" / "id00000.png": NOT_AUDIO,
+        html: NOT_AUDIO,
+        long: "expected a clip of at most 300 s, got 1800 s; cut out a part with one voice",
+    }
+    assert long.stat().st_size < 20e6
+    for path, sentence in cases.items():
+        said = refusal(client, handle_file(path), [], 6, 0, 0)
+        assert sentence in said
+        assert path.stem not in said or path is short
+        assert "<" not in said
+    assert "got clip 2: 0.20 s" in refusal(client, handle_file(speech), [handle_file(short)], 6, 0, 0)
+    assert ask(client, handle_file(speech), [], 6, 0, 0)[-1]["clips"] == 1
+
+
+def test_every_bad_photo_gets_a_sentence(client, tmp_path, speech):
+    Image.new("RGB", (300, 200), "grey").save(tmp_path / "empty.png")
+    two = Image.new("RGB", (448, 224))
+    for place, name in enumerate(("id00000", "id00001")):
+        two.paste(Image.open(PEOPLE / "canonical" / f"{name}.png"), (224 * place, 0))
+    two.save(tmp_path / "two.png")
+    cases = {
+        speech: "expected a picture as PNG, JPEG",
+        tmp_path / "empty.png": "expected a photo with one face, got none that the detector sees",
+        tmp_path / "two.png": "expected a photo with one face, got 2; crop it to one of them",
+    }
+    for path, sentence in cases.items():
+        assert sentence in refusal(client, handle_file(path), api="/face_to_face")
+    assert "got none; upload one first" in refusal(client, None, api="/face_to_face")
+
+
+def test_numbers_out_of_range(client, speech):
+    clip = handle_file(speech)
+    assert "maximum" in refusal(client, clip, [], 99, 0, 0)
+    assert "minimum" in refusal(client, clip, [], 6, 0, -1)
+    assert "expected 3 to 10 seconds" in refusal(client, clip, [], 6, 0, 2**63)
+    assert "minimum" in refusal(client, 1, api="/question")
+
+
+def test_a_fault_of_ours_is_not_shown(server, client, speech, monkeypatch):
+    monkeypatch.setattr(type(server.engine.model), "hear", lambda *_: 1 / 0)
+    assert refusal(client, handle_file(speech), [], 6, 0, 0) == (
+        "expected an answer, got a fault of this server; try again, or tell whoever runs it"
+    )
+
+
+# --- what may come in -------------------------------------------------------------------------------------------------
+
+
+def call(server, endpoint, *words):
+    """What a plain HTTP client is told: the event and its data."""
+    url = f"{server.url}/gradio_api/call/{endpoint}"
+    event = httpx.post(url, json={"data": list(words)}, timeout=30).json()["event_id"]
+    with httpx.stream("GET", f"{url}/{event}", timeout=60) as stream:
+        lines = list(stream.iter_lines())
+    last = max(number for number, line in enumerate(lines) if line.startswith("event: "))
+    return lines[last].removeprefix("event: "), json.loads(lines[last + 1].removeprefix("data: "))
+
+
+def sent(path, **more):
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}, **more}
+
+
+def test_addresses_and_paths_are_refused_at_every_component(server, tmp_path, speech, monkeypatch):
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(speech.read_bytes())
+    looked_up, look_up = [], socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: looked_up.append(host) or look_up(host, *a, **k))
+    before = {path for path in server.files.root.rglob("*") if path.is_file()}
+    for bad in (secret, f"{server.files.root}/../../etc/passwd", "http://192.0.2.1/a.wav", "https://example.com/a.wav"):
+        for endpoint, words in {
+            "reconstruct": (sent(bad), [], 6, 0, 0),
+            "face_to_face": (sent(bad),),
+            "question": (sent(bad),),
+            "guess": (sent(bad, url=str(bad)),),
+        }.items():
+            event, data = call(server, endpoint, *words)
+            assert event == "error", (bad, endpoint)
+            assert "not uploaded" in data["error"] or "expected an uploaded file" in data["error"], data
+        event, data = call(server, "reconstruct", None, [sent(bad)], 6, 0, 0)
+        assert event == "error"
+    assert set(looked_up) <= {"127.0.0.1", b"127.0.0.1"}
+    assert {path for path in server.files.root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.wav", "..\\..\\evil.wav", "/etc/evil.wav", "a\0b.wav", "x" * 400, "..", "."]
+)
+def test_names_of_uploads_stay_in_the_folder(server, name):
+    evil = [path for path in Path("/etc").glob("evil*")]
+    answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": (name, b"abc")})
+    if answer.status_code == 200:
+        (path,) = answer.json()
+        assert Path(path).resolve().is_relative_to(server.files.root.resolve())
+    else:
+        assert answer.status_code == 400
+    assert [path for path in Path("/etc").glob("evil*")] == evil
+
+
+def test_files_of_the_machine_are_not_served(server):
+    for path in ("/etc/passwd", f"{server.files.root}/../../etc/passwd", str(ROOT / "pyproject.toml")):
+        assert httpx.get(f"{server.url}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def files_bytes(server):
+    return sum(path.stat().st_size for path in server.files.root.rglob("*") if path.is_file())
+
+
+def test_a_gigabyte_is_refused_and_kept_nowhere(server, tmp_path):
+    before = files_bytes(server)
+    big = tmp_path / "big.wav"
+    with big.open("wb") as file:
+        file.truncate(10**9)
+    with big.open("rb") as file:
+        answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": file}, timeout=120)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "expected at most 100 MB, got 1000 MB; cut out a part of the clip"
+    assert files_bytes(server) == before
+    with big.open("wb") as file:
+        file.truncate(30 * 10**6)
+    with big.open("rb") as file:
+        answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": file}, timeout=120)
+    assert (answer.status_code, answer.text) == (413, "File size exceeded maximum allowed size of 20971520 bytes.")
+
+
+def test_a_body_of_unknown_length_is_refused(server):
+    answer = httpx.post(f"{server.url}/gradio_api/upload", content=iter([b"x" * 1000] * 10))
+    assert answer.status_code == 411
+    assert "expected a Content-Length" in answer.json()["detail"]
+
+
+def test_nothing_is_left_after_the_cache_time(server, client, speech):
+    ask(client, handle_file(speech), [], 6, 2, 0)
+    ask(client, 4, api="/question")
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as half:
+        half.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 500000\r\n\r\n--x\r\nContent-Disposition: form-data; name=files; filename=a.wav\r\n\r\n"
+            + b"y"
+            * 100000
+        )
+        time.sleep(0.3)
+    time.sleep(0.3)
+    assert files_bytes(server) > 10**5
+    assert server.files.sweep(time.time() + server.files.keep_s + 1) > 5
+    assert list(server.files.root.iterdir()) == []
+    assert ask(client, handle_file(speech), [], 6, 0, 0)[-1]["clips"] == 1  # and it goes on
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+def test_health(server):
+    answer = httpx.get(f"{server.url}/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "checkpoint": "starter", "s2f": "0.1.0"}
+
+
+def test_pages_may_not_fetch_from_elsewhere(server):
+    policy = httpx.get(server.url).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+
+
+def test_the_endpoints_are_documented(client):
+    told = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(told) == {"/reconstruct", "/face_to_face", "/question", "/guess"}
+    assert all(len(endpoint["description"]) > 30 for endpoint in told.values())
+    names = [parameter["parameter_name"] for parameter in told["/reconstruct"]["parameters"]]
+    assert names == ["clip", "more", "seconds", "samples", "seed"]
