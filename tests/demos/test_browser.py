@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's chromium, with a microphone that plays our example clip."""
+"""The page in a real browser: Debian's chromium (or Chrome), with a microphone that plays our example clip."""
 
 import io
 import re
@@ -12,7 +12,7 @@ import soxr
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; `.ci/run` installs it")
 WAIT_MS = 30000
 

@@ -48,6 +48,35 @@ def test_clips_keep_their_order_and_warnings(tiny_pipeline):
     assert (out.face_features[0] - out.face_features[1]).abs().max() > 1e-3  # the voices do differ
 
 
+def test_clips_of_one_speaker_make_one_face(tiny_pipeline):
+    clips = [voice(100), voice(220, seconds=4), voice(160, seconds=9)]
+    out = tiny_pipeline(clips, average=True)
+    each = tiny_pipeline(clips).face_features
+    length = each.norm(dim=1, keepdim=True)
+    direction = (each / length).mean(0)
+    by_hand = direction / direction.norm() * length.mean()
+    torch.testing.assert_close(out.face_features, by_hand[None], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        picture = tiny_pipeline.decoder(by_hand[None]).image[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(pixels(out.images)[0], picture * 255, atol=1.01)
+    assert len(out.images) == len(out.samples) == 1
+    assert [note.rpartition(": ")[0] for note in out.warnings[0]] == ["clip 2: repeated", "clip 3: cut"]
+    mixed = tiny_pipeline(clips[::-1], average=True, batch_size=2).face_features
+    torch.testing.assert_close(mixed, out.face_features, rtol=1e-4, atol=1e-5)
+
+
+def test_averaging_one_clip_changes_nothing(tiny_pipeline):
+    alone, averaged = tiny_pipeline(voice(100, seconds=4)), tiny_pipeline(voice(100, seconds=4), average=True)
+    assert torch.equal(alone.face_features, averaged.face_features)
+    assert alone.warnings == averaged.warnings
+
+
+def test_an_average_takes_one_generator(tiny_pipeline):
+    two = [torch.Generator(), torch.Generator()]
+    with pytest.raises(UsageError, match="2 generators for 1 faces"):
+        tiny_pipeline([voice(100), voice(220)], average=True, samples=1, generator=two)
+
+
 def test_the_batch_size_does_not_matter(tiny_pipeline):
     clips = [voice(hz) for hz in (90, 120, 150, 180, 210)]
     whole = tiny_pipeline(clips, batch_size=5)
