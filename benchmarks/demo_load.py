@@ -27,7 +27,7 @@ from gradio_client import Client, handle_file
 from demos.model import Model
 from s2f.checkpoints import resolve
 
-CLIENTS, CLIPS, ROUNDS = 20, 5, 3
+CLIENTS, CLIPS, ROUNDS = 20, 5, 6
 KEEP_S = 20.0
 
 

@@ -32,7 +32,7 @@ from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2f
-from s2f.training.allocator import keep_freed_memory
+from s2f.allocator import keep_freed_memory
 from s2f.training.loop import start, train
 from s2f.training.speech2face import Speech2FaceArguments, Speech2FaceModule
 

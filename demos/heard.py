@@ -17,7 +17,7 @@ WINDOW_S, HOP_S = 0.025, 0.010  # those of the encoders' spectrograms
 FLOOR_DB = -70.0  # below the loudest point
 WIDTH_IN, HEIGHT_IN = 7.2, 2.75  # of one clip
 COLUMNS = 1200  # of the drawn waveform
-USED, UNUSED = "#2f74c0", "#a9a9b0"
+USED, UNUSED = "#2f74c0", "#7f7f88"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Heard:
         return len(self.waveform) / self.sample_rate_hz
 
     def sentence(self) -> str:
-        """What was used, in words: the picture's alternative text."""
+        """What was used, in words."""
         used = "all of it was heard" if self.used_s >= self.source_s else f"its first {self.used_s:g} s were heard"
         shown = "" if self.shown_s >= self.source_s else f", its first {self.shown_s:.3g} s are drawn"
         return f"A clip of {self.source_s:.1f} s: {used}{shown}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from eval.pictures import decode_picture
 from eval.scores import CrossScores, VectorScores
 from s2f import audio
 from s2f.errors import AudioError, ImageError, UsageError
-from s2f.face_detection import face_detector
+from s2f.face_detection import FaceDetector, face_detector
 from s2f.faces import canonical_crop
 from s2f.pipeline import Speech2FacePipeline
 from s2f.prepare.pictures import find_faces
@@ -105,6 +106,10 @@ class Model:
     def __init__(self, folder: Path, device: str) -> None:
         self.pipeline = Speech2FacePipeline.from_pretrained(folder, device)
 
+    @cached_property
+    def _detector(self) -> FaceDetector:
+        return face_detector("auto")[0]
+
     def hear(self, clips: Sequence[str], seconds: float = 6.0, samples: int = 0, seed: int = 0) -> VoiceAnswer:
         """Draw one face from the clips of one speaker.
 
@@ -133,7 +138,8 @@ class Model:
         used, shown = [clip for clip, _ in heard], [picture for _, picture in heard]
         generator = torch.Generator().manual_seed(seed)
         output = self.pipeline(used, seconds, samples=samples, generator=generator, average=True)
-        sentence = " ".join(picture.sentence() for picture in shown)
+        numbered = [f"Clip {number}: {picture.sentence()}" for number, picture in enumerate(shown, start=1)]
+        sentence = " ".join(numbered) if len(shown) > 1 else shown[0].sentence()
         face = output.images[0]
         return VoiceAnswer(face, cartoon(face), output.samples[0], draw(shown), sentence, output.warnings[0])
 
@@ -151,8 +157,7 @@ class Model:
             ImageError: not a picture, or one without a face or with several.
         """
         pixels, notes = decode_picture(photo)
-        detector, _ = face_detector("auto")
-        faces = find_faces(pixels, detector, SEARCH_PX)
+        faces = find_faces(pixels, self._detector, SEARCH_PX)
         if len(faces) != 1:
             fix = "crop it to one of them" if faces else "take a photo from the front, in good light"
             raise ImageError("a photo with one face", f"{len(faces) or 'none that the detector sees'}", fix)

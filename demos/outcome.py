@@ -20,7 +20,7 @@ class Tally:
         asked: questions answered.
         you: how many of them the visitor had right.
         model: how many the model had right.
-        by_chance: how many a coin would expect.
+        by_chance: how many guessing would get right on average.
     """
 
     asked: int = 0
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def settle(
-    question: Question | None,
+    question: Question,
     choice: int,
     scores: Float[np.ndarray, "J J"],
     accuracy: Float[np.ndarray, " K"],
@@ -60,7 +60,7 @@ def settle(
     """Compare a guess with the answer and with the model.
 
     Args:
-        question: not yet answered; None if it is.
+        question: not yet answered.
         choice: which face, from 1 as the visitor counts.
         scores: (J, J) of voices (rows) and faces of the cast.
         accuracy: of the model for 2, 3, … faces.
@@ -70,10 +70,8 @@ def settle(
         The outcome.
 
     Raises:
-        UsageError: no open question, or no such face.
+        UsageError: no such face.
     """
-    if question is None:
-        raise UsageError("a question that is open", "none", "ask for a new one")
     faces = len(question.faces)
     if not 1 <= choice <= faces:
         raise UsageError(f"a face of 1 to {faces}", f"{choice}", "choose one of those shown")

@@ -27,7 +27,7 @@ STARTER = (
 )
 ASK_FIRST = "Record or upload your own voice or photo, or somebody else's only if they have agreed."
 CONSENT = "It is my own voice or photo, or that of somebody who has agreed."
-ASK_CONSENT = "Tick the box at the top to record or upload; the examples work without it."
+ASK_CONSENT = "Tick the box at the top to record or upload (webm, m4a, mp3, wav, flac, ogg); examples work without it."
 LOADING = "The model is loading; you can look around and choose a clip meanwhile."
 SOUND = "The sound as the model got it: waveform above, spectrogram below; what was not heard is greyed out."
 
@@ -59,12 +59,12 @@ stops. Nothing is sent anywhere else, there are no analytics, and no real person
 {LONGEST_S:g} s are heard; up to {MOST_CLIPS} clips of a speaker. Browsers open the microphone only on `localhost` and
 on `https` pages.
 
-**Pictures** are PNG files whose text says that they are generated, by which checkpoint and with which seed.
+**Faces** are PNG files whose text says that they are generated, by which checkpoint and with which seed.
 
 **From a program** (`pip install gradio_client`):
 ```python
 from gradio_client import Client, handle_file
-client = Client("http://127.0.0.1:7860")
+client = Client("http://127.0.0.1:7860")  # the address of this page
 answer = client.predict(handle_file("voice.wav"), [], 6, 0, 0, api_name="/reconstruct")
 face, cartoon, sound, variants, words, facts = answer
 ```
@@ -82,16 +82,15 @@ def status(engine: Engine) -> str:
     """
     about, size = engine.provenance, engine.model.pipeline.decoder.image_size_px
     text = f"Ready. Checkpoint {about.checkpoint}, weights {about.checkpoint_sha256}, pictures of {size} px."
-    return f'<p class="dim" role="status">{escape(text)}</p>'
+    return f'<p class="dim">{escape(text)}</p>'
 
 
 def voice_words(answer: VoiceAnswer, engine: Engine, seed: int) -> str:
     """What the drawn face is, and everything that was changed."""
-    drawn = f" Variants drawn with seed {seed}." if answer.samples else ""
     about = engine.provenance
     checkpoint = f"Checkpoint {about.checkpoint} ({about.checkpoint_sha256}), seed {seed}."
     guess = "An average-looking guess, not the speaker."
-    return _paragraph(f"{answer.sentence} {guess} {checkpoint}{drawn}") + _list(answer.warnings)
+    return _paragraph(f"{answer.sentence} {guess} {checkpoint}") + _list(answer.warnings)
 
 
 def photo_words(answer: PhotoAnswer, engine: Engine) -> str:
@@ -116,8 +115,10 @@ def outcome_words(outcome: Outcome, shown: Sequence[Member]) -> str:
         f"{outcome.tally.by_chance:.1f}. Over all questions of {faces} faces that these people allow, the model is "
         f"right in {100 * outcome.accuracy:.0f} % (chance {100 / faces:.0f} %)."
     )
-    head = "<tr><th>face</th><th>the model's score</th><th>simulated as</th><th></th></tr>"
-    return _paragraph(f"{verdict} {model}") + f'<table class="scores">{head}{rows}</table>' + _paragraph(tally)
+    names = ("face", "the model's score", "simulated as", "whose")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    table = f'<table class="scores"><caption>What the model says</caption><tr>{head}</tr>{rows}</table>'
+    return _paragraph(f"{verdict} {model}") + table + _paragraph(tally)
 
 
 def _row(place: int, score: float, outcome: Outcome, member: Member) -> str:
@@ -131,7 +132,7 @@ def _row(place: int, score: float, outcome: Outcome, member: Member) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return f'<p role="status">{escape(text)}</p>'
+    return f"<p>{escape(text)}</p>"
 
 
 def _list(sentences: Sequence[str]) -> str:

@@ -1,47 +1,29 @@
-"""What comes in is what visitors uploaded, and nothing else: no addresses to fetch from, no files of this machine."""
+"""What comes in is what visitors sent, as they sent it, and nothing else: no addresses, no files of this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 from gradio.data_classes import FileData
 
-REFUSAL = "expected an uploaded file, got an address or a path; upload the file itself"
+from demos.gate import touched
 
-Component = TypeVar("Component", gr.Audio, gr.Image, gr.File)
-
-
-def as_they_came(component: Component) -> Component:
-    """Make a component hand on files as they were uploaded, not decoded or converted.
-
-    The method is replaced on the object: Gradio writes a stub file beside the source of every subclass.
-
-    Args:
-        component: audio, image, or several files.
-
-    Returns:
-        The same component; what a function gets from it is a path or None, or a list of paths.
-    """
-    changed: Any = component
-    changed.preprocess = _paths if isinstance(component, gr.File) else _path
-    return component
-
-
-def _path(payload: FileData | None) -> str | None:
-    return payload.path if payload else None
-
-
-def _paths(payload: Any) -> list[str]:
-    return [file.path for file in payload or []]
+REFUSAL = (
+    "expected an uploaded file, got an address, a path, or a file that was deleted meanwhile; upload the file again"
+)
 
 
 def guard(page: gr.Blocks, root: Path) -> None:
-    """Refuse every file that does not lie in the folder of visitors, whatever component it is sent to.
+    """Let functions get what was sent: files as paths, not decoded, and only visitors' own; numbers unchecked.
 
-    Gradio downloads addresses itself. And it looks at paths only once a page was started by its own `launch`, so a page
-    that is mounted would read any file of the machine: it is told that it was launched.
+    Checks and their sentences are then in one place, our own. Gradio would download addresses. It looks at paths only
+    once a page was started by its own `launch`, so a page that is mounted would read any file of the machine: it is
+    told that it was launched. And a picture that is sent without Gradio's mark of a file passes all its checks: so
+    paths are looked at again when they are handed on. Methods are replaced on the objects, because Gradio writes a stub
+    file beside the source of every subclass.
 
     Args:
         page: whole, every component in it.
@@ -49,15 +31,44 @@ def guard(page: gr.Blocks, root: Path) -> None:
     """
     page.has_launched = True
     for block in page.blocks.values():
-        _guard(block, root)
+        changed: Any = block
+        changed.async_move_resource_to_block_cache = _inside(block, root.resolve())
+        if isinstance(block, gr.components.Component):
+            changed.preprocess = _sent_to(root.resolve())
+        if isinstance(block, gr.Audio):
+            changed.postprocess = _file  # Gradio's would run ffmpeg where it is installed
 
 
-def _guard(block: Any, root: Path) -> None:
+def _checked(path: str | Path, root: Path) -> None:
+    if not touched(path, root):
+        raise gr.Error(REFUSAL, print_exception=False)
+
+
+def _inside(block: Any, root: Path) -> Callable[..., Any]:
+    """Gradio's hook for every file with its mark that comes in or goes out."""
     keep = block.async_move_resource_to_block_cache
 
     async def inside(url_or_file_path: str | Path | None) -> str | None:
-        if url_or_file_path is not None and not Path(url_or_file_path).resolve().is_relative_to(root.resolve()):
-            raise gr.Error(REFUSAL, print_exception=False)
+        if url_or_file_path is not None:
+            _checked(url_or_file_path, root)
         return await keep(url_or_file_path)
 
-    block.async_move_resource_to_block_cache = inside
+    return inside
+
+
+def _sent_to(root: Path) -> Callable[[Any], Any]:
+    """What a function gets of a payload: a path, a list of paths, or the value itself."""
+
+    def sent(payload: Any) -> Any:
+        if hasattr(payload, "root"):
+            return [sent(file) for file in payload.root]
+        if not hasattr(payload, "path"):
+            return payload
+        _checked(payload.path or "", root)
+        return payload.path
+
+    return sent
+
+
+def _file(path: str | None) -> FileData | None:
+    return None if path is None else FileData(path=path)

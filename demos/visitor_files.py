@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST_BYTES = 2 * 2**30  # of all files together; beyond it the oldest go first
-SWEEPS = 10  # in the time that a file is kept
+SWEEPS, LONGEST_PAUSE_S = 10, 5.0  # in the time that a file is kept; and at least so often
 
 
 class VisitorFiles:
@@ -20,7 +20,7 @@ class VisitorFiles:
     Gradio's own `delete_cache` misses uploads that were broken off and files nobody asked for; this looks at all files.
 
     Args:
-        keep_s: how long a file is kept after it was last written or handed out.
+        keep_s: how long a file is kept after it was last written, sent or used, see `demos.gate.touched`.
 
     Attributes:
         root: the folder.
@@ -67,7 +67,7 @@ class VisitorFiles:
     async def sweep_for_ever(self) -> None:
         """Sweep again and again, until the task is cancelled."""
         while True:
-            await asyncio.sleep(self.keep_s / SWEEPS)
+            await asyncio.sleep(min(self.keep_s / SWEEPS, LONGEST_PAUSE_S))
             await asyncio.to_thread(self.sweep, time.time())
 
     def remove(self) -> None:

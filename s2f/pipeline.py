@@ -133,7 +133,7 @@ class Speech2FacePipeline(DiffusionPipeline):
             clips: one clip or a list of them, each anything `s2f.audio.load` takes, or its result.
             seconds: how much of each clip is heard; shorter clips are repeated, longer ones cut.
             batch_size: clips per forward pass; the result does not depend on it.
-            samples: variants per clip in which the part of the face that the voice leaves open is drawn at random.
+            samples: variants per face in which the part of the face that the voice leaves open is drawn at random.
             generator: source of the variants, one for all faces or one for each; None is PyTorch's own.
             average: draw one face from the mean of the clips' features, see `s2f.features.direction_means`; the clips
                 are then taken for one speaker's.

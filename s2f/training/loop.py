@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from s2f.allocator import keep_freed_memory
 from s2f.errors import RecipeError
 from s2f.losses import weighted_total
-from s2f.training.allocator import keep_freed_memory
 from s2f.training.arguments import TrainingArguments
 from s2f.training.bad_items import SkippingItems, add_skipped, collate
 from s2f.training.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from demos.cartoon import BINS, EDGE_SIGMA_PX, EDGE_SLOPE, QUANTIZATION_SLOPE, TAU, WIDER, cartoon, lines, quantized
+from demos.cast import read_cast
 from s2f.provenance import CartoonProvenance, save_png
 
 
@@ -66,8 +67,7 @@ def test_mirroring_before_or_after_is_the_same():
 
 
 def test_it_is_flatter_has_darker_lines_and_keeps_size():
-    with Image.open("demos/simulated_people/canonical/id00003.png") as file:
-        face = file.convert("RGB")
+    face = read_cast()[3].picture()
     drawn = cartoon(face)
     assert (drawn.size, drawn.mode) == (face.size, "RGB")
     before, after = (np.asarray(image.convert("L")).astype(int) for image in (face, drawn))

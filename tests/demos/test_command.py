@@ -1,6 +1,7 @@
 """`s2f demo`: starts, says where, ends in order and leaves nothing; and one sentence when it cannot start."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -39,7 +40,7 @@ def refused(capsys):
 
 def test_it_serves_and_ends_in_order(tmp_path):
     command = [sys.executable, "-m", "s2f", "demo", "--port", "0", "--keep-seconds", "1"]
-    environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     demo = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

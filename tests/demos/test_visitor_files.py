@@ -1,10 +1,12 @@
 """Visitors' files: old ones go, new ones stay, too many go oldest first, and all go at the end."""
 
 import asyncio
-import os
 import time
 
+import pytest
+
 from demos import visitor_files
+from demos.gate import touched
 from demos.visitor_files import VisitorFiles
 
 
@@ -22,16 +24,27 @@ def test_only_what_is_old_goes():
     assert not files.root.exists()
 
 
-def test_a_file_handed_out_again_starts_anew():
-    files = VisitorFiles(keep_s=0.4)
+def test_a_file_that_is_used_starts_anew():
+    files = VisitorFiles(keep_s=100)
     path = files.new_folder() / "face.png"
     path.write_bytes(b"1")
-    time.sleep(0.3)
-    os.utime(path)  # what Gradio does
-    time.sleep(0.2)
-    assert files.sweep(time.time()) == 0
-    time.sleep(0.3)
-    assert files.sweep(time.time()) == 1
+    old = path.lstat().st_ctime
+    time.sleep(0.05)
+    assert touched(path, files.root.resolve())
+    assert path.lstat().st_ctime > old
+    assert files.sweep(old + 100.01) == 0
+    assert files.sweep(time.time() + 101) == 1
+    assert not touched(path, files.root.resolve())
+    files.remove()
+
+
+@pytest.mark.parametrize("other", ["/etc/passwd", "a\0b", "x" * 5000, "", ".", "https://example.com/a", "../a"])
+def test_other_files_are_nobodys(other):
+    files = VisitorFiles(keep_s=100)
+    assert not touched(other, files.root.resolve())
+    assert not touched(f"{files.root}/{other}", files.root.resolve())
+    (files.root / "link").symlink_to("/etc/hostname")
+    assert not touched(files.root / "link", files.root.resolve())
     files.remove()
 
 
@@ -49,12 +62,11 @@ def test_the_oldest_go_when_there_are_too_many(monkeypatch):
 
 
 def test_a_folder_in_use_stays():
-    files = VisitorFiles(keep_s=0.2)
-    folder = files.new_folder()
-    time.sleep(0.3)
-    (folder / "new.png").write_bytes(b"1")
-    assert files.sweep(time.time()) == 0
-    assert (folder / "new.png").exists()
+    files = VisitorFiles(keep_s=100)
+    (files.new_folder() / "new.png").write_bytes(b"1")
+    files.new_folder()
+    assert files.sweep(time.time() + 99) == 0
+    assert len(list(files.root.iterdir())) == 2
     files.remove()
 
 
