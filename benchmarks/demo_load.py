@@ -104,41 +104,45 @@ def seconds_alone(clip: str) -> float:
     return (time.perf_counter() - started) / 10
 
 
+def under_load(demo: subprocess.Popen[str], started: float, clip: str, temporary: Path) -> None:
+    """Print what a running demo does."""
+    assert demo.stdout is not None, "no pipe"
+    url = demo.stdout.readline().split()[2]
+    page = seconds_until(lambda: page_is_there(url), started)
+    ready = seconds_until(lambda: is_ready(url), started)
+    print(f"page after {page:.1f} s, model ready after {ready:.1f} s")
+    bare = seconds_alone(clip)
+    one, _ = crowd(url, clip, 1, temporary / "answers")
+    print(f"model alone {bare:.2f} s a clip; one client {one[0]:.2f} s first, median {statistics.median(one):.2f} s")
+    megabytes = [memory_mb(demo.pid)]
+    for _ in range(ROUNDS):
+        times, together = crowd(url, clip, CLIENTS, temporary / "answers")
+        megabytes.append(memory_mb(demo.pid))
+        print(
+            f"{CLIENTS} clients at once: {len(times)} of {CLIENTS * CLIPS} clips answered in {together:.0f} s, "
+            f"median {statistics.median(times):.1f} s, longest {max(times):.1f} s; "
+            f"{together / len(times) / bare:.1f} times the model"
+        )
+    print(f"memory before and after each: {', '.join(f'{value:.0f}' for value in megabytes)} MB; ", end="")
+    print(f"peak {memory_mb(demo.pid, 'VmHWM'):.0f} MB")
+
+
 def main() -> None:
     """Print the table."""
     clip = sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parents[1] / "examples" / "voice.wav")
-    bare = seconds_alone(clip)
     with tempfile.TemporaryDirectory() as temporary:
         started = time.perf_counter()
         command = [shutil.which("s2f") or "s2f", "demo", "--port", "0", "--keep_seconds", str(KEEP_S)]
         demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": temporary})
-        assert demo.stdout is not None, "no pipe"
-        url = demo.stdout.readline().split()[2]
-        page = seconds_until(lambda: page_is_there(url), started)
-        ready = seconds_until(lambda: is_ready(url), started)
-        print(f"page after {page:.1f} s, model ready after {ready:.1f} s")
-        answers = Path(temporary) / "answers"
-        one, _ = crowd(url, clip, 1, answers)
-        print(
-            f"model alone {bare:.2f} s a clip; one client {one[0]:.2f} s first, median {statistics.median(one):.2f} s"
-        )
-        megabytes = [memory_mb(demo.pid)]
-        for _ in range(ROUNDS):
-            times, together = crowd(url, clip, CLIENTS, answers)
-            megabytes.append(memory_mb(demo.pid))
-            print(
-                f"{CLIENTS} clients at once: {len(times)} of {CLIENTS * CLIPS} clips answered in {together:.0f} s, "
-                f"median {statistics.median(times):.1f} s, longest {max(times):.1f} s; "
-                f"{together / len(times) / bare:.1f} times the model"
-            )
-        print(f"memory before and after each: {', '.join(f'{value:.0f}' for value in megabytes)} MB; ", end="")
-        print(f"peak {memory_mb(demo.pid, 'VmHWM'):.0f} MB")
-        (folder,) = Path(temporary).glob("s2f-demo-*")
-        kept = len(files_in(folder))
-        time.sleep(KEEP_S * 1.2 + 1)
-        left = len(files_in(folder))
-        demo.terminate()
-        demo.wait(60)
+        try:
+            under_load(demo, started, clip, Path(temporary))
+            (folder,) = Path(temporary).glob("s2f-demo-*")
+            kept = len(files_in(folder))
+            time.sleep(KEEP_S * 1.2 + 1)
+            left = len(files_in(folder))
+        finally:
+            demo.terminate()
+            demo.wait(60)
         print(f"files: {kept} before the cache time of {KEEP_S:g} s, {left} after it; folder left: {folder.exists()}")
 
 

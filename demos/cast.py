@@ -21,8 +21,10 @@ class Member:
 
     Attributes:
         identity: name in the tables.
-        gender: "f" or "m".
+        gender: "f" or "m", of the face; for some it is not that of the voice.
         age_years: of the face.
+        voice_gender: "f" or "m".
+        voice_age_years: of the voice.
         voice: audio file.
         face: canonical picture.
     """
@@ -30,6 +32,8 @@ class Member:
     identity: str
     gender: str
     age_years: float
+    voice_gender: str
+    voice_age_years: float
     voice: Path
     face: Path
 
@@ -66,16 +70,20 @@ def read_cast() -> list[Member]:
         DatasetError: the folder is damaged.
     """
     data = DatasetFolder(FOLDER)
+    names = data.identities("test")
+    truth = data.truth(names, "gender", "age_years", "voice_gender", "voice_age_years")
     voices, faces = (by_identity(rows) for rows in (data.voices("test"), data.faces("test")))
     return [
         Member(
             name,
-            data.people[name]["gender"],
-            float(data.people[name]["age"]),
+            row["gender"],
+            float(row["age_years"]),
+            row["voice_gender"],
+            float(row["voice_age_years"]),
             data.path(voices[name][0]),
             data.path(faces[name][0]),
         )
-        for name in data.identities("test")
+        for name, row in zip(names, truth, strict=True)
     ]
 
 

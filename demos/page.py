@@ -225,7 +225,7 @@ def _examples(cast: list[Member]) -> list[tuple[str, Member]]:
     """A few voices of the cast with what their buttons say."""
     found = []
     for gender, least, below in EXAMPLES:
-        member = next(m for m in cast if m.gender == gender and least <= m.age_years < below)
+        member = next(m for m in cast if m.voice_gender == gender and least <= m.voice_age_years < below)
         kind = {"f": "woman", "m": "man"}[gender] if least >= 18 else {"f": "girl", "m": "boy"}[gender]
         found.append((f"Example: {'older ' if least >= 60 else ''}{kind}", member))
     return found

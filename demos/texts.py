@@ -112,10 +112,10 @@ def outcome_words(outcome: Outcome, shown: Sequence[Member]) -> str:
     faces = len(outcome.scores)
     tally = (
         f"So far: you {outcome.tally.you} of {outcome.tally.asked}, the model {outcome.tally.model}, by chance "
-        f"{outcome.tally.by_chance:.1f}. Over all questions of {faces} faces that these people allow, the model is "
+        f"{outcome.tally.by_chance:.2f}. Over all questions of {faces} faces that these people allow, the model is "
         f"right in {100 * outcome.accuracy:.0f} % (chance {100 / faces:.0f} %)."
     )
-    names = ("face", "the model's score", "simulated as", "whose")
+    names = ("face", "the model's score", "the face is a", "whose")
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     table = f'<table class="scores"><caption>What the model says</caption><tr>{head}</tr>{rows}</table>'
     return _paragraph(f"{verdict} {model}") + table + _paragraph(tally)

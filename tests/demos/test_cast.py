@@ -26,6 +26,7 @@ def test_the_cast_is_a_dataset_folder_of_synthetic_speakers():
     assert len(cast) == 32
     assert {member.gender for member in cast} == {"f", "m"}
     assert min(member.age_years for member in cast) < 16 < 60 < max(member.age_years for member in cast)
+    assert 0 < sum(member.gender != member.voice_gender for member in cast) < 5  # planted: one in twenty
     for member in cast:
         assert 4 <= soundfile.info(member.voice).duration <= 9
         assert Image.open(member.face).size == (224, 224)
@@ -104,4 +105,4 @@ def test_scores_against_every_question_of_a_small_cast(model):
 
 def test_a_member_shows_rgb(tmp_path):
     Image.new("RGBA", (8, 8), (10, 20, 30, 255)).save(tmp_path / "a.png")
-    assert Member("a", "f", 30, tmp_path, tmp_path / "a.png").picture().getpixel((0, 0)) == (10, 20, 30)
+    assert Member("a", "f", 30, "f", 30, tmp_path, tmp_path / "a.png").picture().getpixel((0, 0)) == (10, 20, 30)

@@ -130,14 +130,14 @@ def test_a_photo_of_a_simulated_person(client):
 
 def test_guessing(server, client):
     cast, right = server.engine.cast, 0
-    for asked in range(1, 4):
+    for asked in range(1, 3):
         voice, faces = ask(client, 5, api="/question")
         assert [shown["caption"] for shown in faces] == [f"Face {place}" for place in range(1, 6)]
         heard = next(m for m in cast if m.voice.read_bytes() == Path(voice).read_bytes())
         shown = [next(m for m in cast if np.array_equal(pixels(m.face), pixels(picture["image"]))) for picture in faces]
         answer = shown.index(heard) + 1
         assert "id0" not in f"{voice}{faces}"  # no name tells who it is
-        guess = answer if asked < 3 else answer % 5 + 1
+        guess = answer if asked < 2 else answer % 5 + 1
         right += guess == answer
         words, facts = ask(client, guess, api="/guess")
         assert (facts["answer"], facts["guess"], facts["chance"]) == (answer, guess, 0.2)
@@ -305,10 +305,8 @@ FORMS = {
 def test_addresses_and_paths_are_refused_at_every_component(server, tmp_path, speech, looked_up, form):
     secret = tmp_path / "secret.wav"
     secret.write_bytes(speech.read_bytes())
-    portrait = PEOPLE / "canonical" / "id00001.png"
     before = visitor_files(server)
-    bads = [secret, portrait, f"{server.files.root}/../../etc/passwd", "README.md"]
-    for bad in map(str, [*bads, "http://192.0.2.1/a.wav", "https://example.com/a.png"]):
+    for bad in (str(secret), "README.md", f"{server.files.root}/../../etc/passwd", "https://example.com/a.png"):
         file = FORMS[form](bad)
         for endpoint, words in {
             "reconstruct": (file, [], 6, 0, 0),
@@ -337,8 +335,9 @@ def test_only_files_of_visitors_are_served(server, client, speech, looked_up):
         assert raw.recv(20).startswith(b"HTTP/1.1 404")
 
 
-OTHER_ROUTES = """gradio_api/process_recording gradio_api/component_server gradio_api/proxy=https://a.hf.space/ docs login
-gradio_api/vibe-code gradio_api/deep_link gradio_api/run/reconstruct gradio_api/file/etc/passwd monitoring anything"""
+OTHER_ROUTES = """gradio_api/process_recording gradio_api/component_server gradio_api/proxy=https://a.hf.space/
+docs login gradio_api/vibe-code gradio_api/deep_link gradio_api/run/reconstruct gradio_api/file/etc/passwd monitoring
+anything"""
 
 
 @pytest.mark.parametrize("path", OTHER_ROUTES.split())
