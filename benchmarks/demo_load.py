@@ -104,14 +104,13 @@ def seconds_alone(clip: str) -> float:
     return (time.perf_counter() - started) / 10
 
 
-def under_load(demo: subprocess.Popen[str], started: float, clip: str, temporary: Path) -> None:
-    """Print what a running demo does."""
+def under_load(demo: subprocess.Popen[str], started: float, clip: str, temporary: Path, bare: float) -> None:
+    """Print what a running demo does; `bare` are the seconds that the model alone takes for a clip."""
     assert demo.stdout is not None, "no pipe"
     url = demo.stdout.readline().split()[2]
     page = seconds_until(lambda: page_is_there(url), started)
     ready = seconds_until(lambda: is_ready(url), started)
     print(f"page after {page:.1f} s, model ready after {ready:.1f} s")
-    bare = seconds_alone(clip)
     one, _ = crowd(url, clip, 1, temporary / "answers")
     print(f"model alone {bare:.2f} s a clip; one client {one[0]:.2f} s first, median {statistics.median(one):.2f} s")
     megabytes = [memory_mb(demo.pid)]
@@ -130,12 +129,13 @@ def under_load(demo: subprocess.Popen[str], started: float, clip: str, temporary
 def main() -> None:
     """Print the table."""
     clip = sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parents[1] / "examples" / "voice.wav")
+    bare = seconds_alone(clip)
     with tempfile.TemporaryDirectory() as temporary:
         started = time.perf_counter()
         command = [shutil.which("s2f") or "s2f", "demo", "--port", "0", "--keep_seconds", str(KEEP_S)]
         demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": temporary})
         try:
-            under_load(demo, started, clip, Path(temporary))
+            under_load(demo, started, clip, Path(temporary), bare)
             (folder,) = Path(temporary).glob("s2f-demo-*")
             kept = len(files_in(folder))
             time.sleep(KEEP_S * 1.2 + 1)

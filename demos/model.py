@@ -25,9 +25,7 @@ from demos.limits import (
     SHORTEST_S,
     SMALL_FACE_PX,
 )
-from eval.n_way import n_way
 from eval.pictures import decode_picture
-from eval.scores import CrossScores, VectorScores
 from s2f import audio
 from s2f.errors import AudioError, ImageError, UsageError
 from s2f.face_detection import FaceDetector, face_detector
@@ -180,6 +178,9 @@ class Model:
         Returns:
             The scores.
         """
+        from eval.n_way import n_way  # takes more than a second, and the model is wanted first
+        from eval.scores import CrossScores, VectorScores
+
         voices = self.pipeline([str(member.voice) for member in cast]).face_features.double().numpy()
         pictures = [member.picture() for member in cast]
         faces = self.pipeline.reconstruct_from_face(pictures).face_features.double().numpy()
