@@ -59,6 +59,15 @@ def test_a_flat_picture_stays_flat_and_grey_stays_grey():
     assert np.ptp(out[0, 0]) <= 1
 
 
+def test_a_border_gets_a_line():
+    step = np.full((40, 40, 3), 60, np.uint8)
+    step[:, 20:] = 200
+    row = np.asarray(cartoon(Image.fromarray(step)).convert("L")).astype(int)[20]
+    assert row[18:20].min() < 15
+    assert row[:12].min() > 40
+    assert row[28:].min() > 180
+
+
 def test_mirroring_before_or_after_is_the_same():
     image = picture()
     mirrored = cartoon(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)

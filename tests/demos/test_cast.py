@@ -70,6 +70,8 @@ def test_settling_by_hand():
     assert outcome.scores == (0.2, 0.9, 0.1)
     assert (outcome.answer, outcome.guess, outcome.model, outcome.accuracy) == (1, 1, 1, 0.6)
     assert outcome.tally == Tally(4, 2, 3, 1.25 + 1 / 3)
+    beaten = settle(question, 1, scores, np.array([0.8, 0.6]), Tally())
+    assert (beaten.guess, beaten.model, beaten.tally) == (0, 1, Tally(1, 0, 1, 1 / 3))
     wrong = settle(replace(question, answer=2), 1, scores, np.array([0.8, 0.6]), Tally())
     assert wrong.scores == (0.1, 0.8, 0.3)  # now person 1 is heard
     assert (wrong.answer, wrong.guess, wrong.model) == (2, 0, 1)

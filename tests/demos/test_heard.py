@@ -51,6 +51,7 @@ def test_what_is_said():
     def said(seconds, used, source):
         return Heard(tone(100, seconds), RATE, used, source).sentence()
 
+    assert said(6, 6, 6) == "A clip of 6.0 s: all of it was heard."
     assert said(4, 6, 4) == "A clip of 4.0 s: all of it was heard."
     assert said(15, 6, 44.2) == "A clip of 44.2 s: its first 6 s were heard, its first 15 s are drawn."
     assert said(7.5, 3.5, 7.5) == "A clip of 7.5 s: its first 3.5 s were heard."
