@@ -69,7 +69,7 @@ class Answers:
         save_png(answer.face, face, about)
         save_png(answer.cartoon, cartoon, CartoonProvenance(about.checkpoint, about.checkpoint_sha256, about.seed))
         write_bytes(heard, answer.heard)
-        variants = [folder / f"s2f_variant_{number}.png" for number in range(1, len(answer.samples) + 1)]
+        variants = [folder / f"s2f_variant_{place}.png" for place in range(1, len(answer.samples) + 1)]
         save_samples(answer.samples, variants, number, about)
         shown = [(str(path), f"variant {place}") for place, path in enumerate(variants, start=1)]
         facts = {
@@ -144,7 +144,7 @@ def _number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         got = "none" if value is None else "something else"
         raise UsageError(f"a number as {name}", got, "fill it in")
-    return float(value) if isinstance(value, float) else value
+    return value
 
 
 def _whole(value: object, name: str) -> int:
@@ -154,6 +154,6 @@ def _whole(value: object, name: str) -> int:
         UsageError: it is none.
     """
     number = _number(value, name)
-    if not float(number).is_integer():
+    if isinstance(number, float) and not number.is_integer():
         raise UsageError(f"a whole number as {name}", f"{number:g}", "round it")
     return int(number)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastapi.responses import JSONResponse
 
 from demos.limits import MOST_BODY_MB, MOST_REQUEST_MB
+from demos.visitor_files import VisitorFiles
 
 API, UPLOAD, FILE = "/gradio_api/", "/gradio_api/upload", "/gradio_api/file="
 # Gradio has further routes; some fetch addresses, convert films, or keep files where nobody deletes them
@@ -47,11 +46,11 @@ class Gate:
 
     Args:
         app: what is behind it.
-        root: folder of visitors' files, the only one that files are served from.
+        files: of visitors; no others are served.
     """
 
-    def __init__(self, app: Any, root: Path) -> None:
-        self._app, self._root = app, root.resolve()
+    def __init__(self, app: Any, files: VisitorFiles) -> None:
+        self._app, self._files = app, files
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -75,7 +74,7 @@ class Gate:
         """Why a request is not answered."""
         if not NEEDED.fullmatch(path):
             return _Fault(404, "expected an address of the demo, got another; open the page at /")
-        if path.startswith(FILE) and not touched(path.removeprefix(FILE), self._root):
+        if path.startswith(FILE) and not self._files.touch(path.removeprefix(FILE)):
             return _Fault(404, "expected a file of this visit, got another or one that was deleted; ask for it again")
         most = MOST_REQUEST_MB if path.rstrip("/") == UPLOAD else MOST_BODY_MB
         if b"transfer-encoding" in headers:
@@ -84,23 +83,3 @@ class Gate:
         if length > most * 10**6:
             return _Fault(413, f"expected at most {most} MB, got {length / 1e6:.0f} MB; cut out a part of the clip")
         return None
-
-
-def touched(path: str | Path, root: Path) -> bool:
-    """Whether a visitor's file is still there; if so it counts as used now.
-
-    Args:
-        path: what somebody asks for.
-        root: folder of visitors' files, resolved.
-
-    Returns:
-        False for files elsewhere, too.
-    """
-    try:
-        wanted = Path(path).resolve()
-        if not wanted.is_relative_to(root) or not wanted.is_file():
-            return False
-        os.utime(wanted)
-    except (OSError, ValueError):  # a name no file can have, or deleted this moment
-        return False
-    return True

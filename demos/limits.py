@@ -11,4 +11,5 @@ MOST_FILE_MB = 20
 MOST_REQUEST_MB = 110  # several files at once
 MOST_BODY_MB = 1  # of a request without files
 MOST_WAITING = 128  # requests in the queue
+MOST_CONNECTIONS = 400
 MOST_SESSIONS = 500  # whose questions and tallies are kept

@@ -61,7 +61,7 @@ def build(engine: Engine, files: VisitorFiles) -> gr.Blocks:
             **PRIVATE,
         )
         page.load(answers.status, None, status, **PRIVATE)
-    guard(page, files.root)
+    guard(page, files)
     page.state_session_capacity = MOST_SESSIONS
     page.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)  # else /run/… goes past the queue
     return page

@@ -18,13 +18,12 @@ from fastapi.responses import JSONResponse
 from demos import texts
 from demos.engine import Engine
 from demos.gate import Gate
-from demos.limits import MOST_FILE_MB
+from demos.limits import MOST_CONNECTIONS, MOST_FILE_MB
 from demos.page import build
 from demos.visitor_files import VisitorFiles
 from s2f import __version__
 from s2f.errors import UsageError
 
-MOST_CONNECTIONS = 400
 LIVE_REGIONS = """() => {
   for (const region of document.querySelectorAll('.live')) region.setAttribute('aria-live', 'polite');
 }"""
@@ -54,7 +53,7 @@ def make_app(engine: Engine, files: VisitorFiles) -> fastapi.FastAPI:
         files.remove()  # here, because uvicorn ends a process that was sent SIGTERM
 
     app = fastapi.FastAPI(lifespan=sweeping, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, root=files.root)
+    app.add_middleware(Gate, files=files)
 
     @app.get("/health")
     def health() -> JSONResponse:

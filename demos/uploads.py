@@ -9,14 +9,14 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from demos.gate import touched
+from demos.visitor_files import VisitorFiles
 
 REFUSAL = (
     "expected an uploaded file, got an address, a path, or a file that was deleted meanwhile; upload the file again"
 )
 
 
-def guard(page: gr.Blocks, root: Path) -> None:
+def guard(page: gr.Blocks, files: VisitorFiles) -> None:
     """Let functions get what was sent: files as paths, not decoded, and only visitors' own; numbers unchecked.
 
     Checks and their sentences are then in one place, our own. Gradio would download addresses. It looks at paths only
@@ -27,36 +27,36 @@ def guard(page: gr.Blocks, root: Path) -> None:
 
     Args:
         page: whole, every component in it.
-        root: Gradio's folder for files.
+        files: of visitors, where Gradio keeps its own too.
     """
     page.has_launched = True
     for block in page.blocks.values():
         changed: Any = block
-        changed.async_move_resource_to_block_cache = _inside(block, root.resolve())
+        changed.async_move_resource_to_block_cache = _inside(block, files)
         if isinstance(block, gr.components.Component):
-            changed.preprocess = _sent_to(root.resolve())
+            changed.preprocess = _sent_to(files)
         if isinstance(block, gr.Audio):
             changed.postprocess = _file  # Gradio's would run ffmpeg where it is installed
 
 
-def _checked(path: str | Path, root: Path) -> None:
-    if not touched(path, root):
+def _checked(path: str | Path, files: VisitorFiles) -> None:
+    if not files.touch(path):
         raise gr.Error(REFUSAL, print_exception=False)
 
 
-def _inside(block: Any, root: Path) -> Callable[..., Any]:
+def _inside(block: Any, files: VisitorFiles) -> Callable[..., Any]:
     """Gradio's hook for every file with its mark that comes in or goes out."""
     keep = block.async_move_resource_to_block_cache
 
     async def inside(url_or_file_path: str | Path | None) -> str | None:
         if url_or_file_path is not None:
-            _checked(url_or_file_path, root)
+            _checked(url_or_file_path, files)
         return await keep(url_or_file_path)
 
     return inside
 
 
-def _sent_to(root: Path) -> Callable[[Any], Any]:
+def _sent_to(files: VisitorFiles) -> Callable[[Any], Any]:
     """What a function gets of a payload: a path, a list of paths, or the value itself."""
 
     def sent(payload: Any) -> Any:
@@ -64,7 +64,7 @@ def _sent_to(root: Path) -> Callable[[Any], Any]:
             return [sent(file) for file in payload.root]
         if not hasattr(payload, "path"):
             return payload
-        _checked(payload.path or "", root)
+        _checked(payload.path or "", files)
         return payload.path
 
     return sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 import time
@@ -20,21 +21,39 @@ class VisitorFiles:
     Gradio's own `delete_cache` misses uploads that were broken off and files nobody asked for; this looks at all files.
 
     Args:
-        keep_s: how long a file is kept after it was last written, sent or used, see `demos.gate.touched`.
+        keep_s: how long a file is kept after it was last written, sent or used, see `touch`.
 
     Attributes:
-        root: the folder.
+        root: the folder, resolved.
         keep_s: see above.
     """
 
     def __init__(self, keep_s: float) -> None:
-        self.root, self.keep_s = Path(tempfile.mkdtemp(prefix="s2f-demo-")), keep_s
+        self.root, self.keep_s = Path(tempfile.mkdtemp(prefix="s2f-demo-")).resolve(), keep_s
 
     def new_folder(self) -> Path:
         """A new folder with a name that cannot be guessed."""
         folder = self.root / uuid.uuid4().hex
         folder.mkdir()
         return folder
+
+    def touch(self, path: str | Path) -> bool:
+        """Whether a visitor's file is still there; if so it counts as used now.
+
+        Args:
+            path: what somebody asks for.
+
+        Returns:
+            False for files elsewhere, too.
+        """
+        try:
+            wanted = Path(path).resolve()
+            if not wanted.is_relative_to(self.root) or not wanted.is_file():
+                return False
+            os.utime(wanted)
+        except (OSError, ValueError):  # a name no file can have, or deleted this moment
+            return False
+        return True
 
     def sweep(self, now: float) -> int:
         """Delete old files, the oldest ones of too many, and folders that are empty and old.

@@ -242,6 +242,7 @@ def test_numbers_out_of_range(client, speech):
     assert "got 6, 0 and -1; correct them" in refusal(client, clip, [], 6, 0, -1)
     assert "got 6, 5 and 0; correct them" in refusal(client, clip, [], 6, 5, 0)
     assert "expected 3 to 10 seconds" in refusal(client, clip, [], 6, 0, 2**63)
+    assert "expected a whole number as the seed, got 0.5; round it" in refusal(client, clip, [], 6, 0, 0.5)
     assert "expected a number as the seconds, got none" in refusal(client, clip, [], None, 0, 0)
     assert "expected a number as the seed, got something else" in refusal(client, clip, [], 6, 0, "<b>")
     assert "expected a whole number as the variants, got 1.5; round it" in refusal(client, clip, [], 6, 1.5, 0)

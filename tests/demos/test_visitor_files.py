@@ -6,7 +6,6 @@ import time
 import pytest
 
 from demos import visitor_files
-from demos.gate import touched
 from demos.visitor_files import VisitorFiles
 
 
@@ -30,21 +29,21 @@ def test_a_file_that_is_used_starts_anew():
     path.write_bytes(b"1")
     old = path.lstat().st_ctime
     time.sleep(0.05)
-    assert touched(path, files.root.resolve())
+    assert files.touch(path)
     assert path.lstat().st_ctime > old
     assert files.sweep(old + 100.01) == 0
     assert files.sweep(time.time() + 101) == 1
-    assert not touched(path, files.root.resolve())
+    assert not files.touch(path)
     files.remove()
 
 
 @pytest.mark.parametrize("other", ["/etc/passwd", "a\0b", "x" * 5000, "", ".", "https://example.com/a", "../a"])
 def test_other_files_are_nobodys(other):
     files = VisitorFiles(keep_s=100)
-    assert not touched(other, files.root.resolve())
-    assert not touched(f"{files.root}/{other}", files.root.resolve())
+    assert not files.touch(other)
+    assert not files.touch(f"{files.root}/{other}")
     (files.root / "link").symlink_to("/etc/hostname")
-    assert not touched(files.root / "link", files.root.resolve())
+    assert not files.touch(files.root / "link")
     files.remove()
 
 
