@@ -64,7 +64,7 @@ def spline(
         dim=1,
     )
     right = torch.cat([values.double(), values.new_zeros(batch, 3, values.shape[-1]).double()], dim=1)
-    weights = torch.linalg.solve(system, right)
+    weights = torch.linalg.solve_ex(system, right).result
     basis = torch.cat([_kernel(queries, points), torch.ones_like(queries[..., :1]), queries], dim=2)
     return (basis @ weights).to(dtype)
 

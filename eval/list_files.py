@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.embeddings import Direction
-from eval.safe_pickle import load_plain
 from s2f.errors import DatasetError, UsageError
+from s2f.safe_pickle import load_plain
 
 FORMS = {
     "matching": "lines `probe positive negative`, or a pickle with match_list",

@@ -1,18 +1,27 @@
 """Strict loading of checkpoint folders in the diffusers layout; nothing is guessed and nothing is downloaded."""
 
+from __future__ import annotations
+
 import inspect
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import s2f
 from s2f.errors import CheckpointError
 
+if TYPE_CHECKING:
+    import torch
+
 STARTER = "starter"
 WEIGHTS_NAMES = ("model.safetensors", "diffusion_pytorch_model.safetensors")  # ours, and what diffusers writes
+INDEX_NAMES = tuple(f"{name}.index.json" for name in WEIGHTS_NAMES)  # of weights in several files, as diffusers writes
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 NAMED_AT_MOST = 8
+MAX_JSON_BYTES = 10_000_000
+SAME_RUN = "use weights and config.json of the same training run"
 
 Network = TypeVar("Network", bound=Any)
 
@@ -60,10 +69,15 @@ def read_json(path: Path) -> dict[str, Any]:
         The object.
 
     Raises:
-        CheckpointError: no such file, or not one JSON object.
+        CheckpointError: no such file, one beyond 10 MB, or not one JSON object.
     """
     try:
+        if (size := path.stat().st_size) > MAX_JSON_BYTES:
+            got = f"{size / 1e6:.0f} MB in {path}"
+            raise CheckpointError(f"at most {MAX_JSON_BYTES / 1e6:g} MB of JSON", got, "copy the checkpoint again")
         value = json.loads(path.read_text(encoding="utf-8"))
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:
         reason = "a missing file" if isinstance(error, FileNotFoundError) else f"a file that cannot be read ({error})"
         raise CheckpointError(f"a JSON object in {path}", reason, "copy the checkpoint again") from error
@@ -93,39 +107,107 @@ def load_network(cls: type[Network], folder: str | Path) -> Network:
     from safetensors import SafetensorError, safe_open
 
     folder = Path(folder)
-    weights = _weights_file(folder)
-    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
-        model = _build(cls, folder)
-    expected = model.state_dict()
+    files = _weights_files(folder)
+    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=True):
+        expected = _shapes(_build(cls, folder).state_dict())  # takes no memory, whatever the config says
+    weights = files[0] if len(files) == 1 else folder
     try:
-        with safe_open(weights, framework="pt") as stored:
-            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-            _compare(weights, {name: tuple(tensor.shape) for name, tensor in expected.items()}, shapes)
-            state = {name: stored.get_tensor(name).to(expected[name].dtype, copy=True) for name in shapes}
+        with ExitStack() as opened:
+            stored = [opened.enter_context(safe_open(file, framework="pt")) for file in files]
+            place = {name: file for file in stored for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in place.items()}
+            _compare(weights, expected, shapes, SAME_RUN)
+            state = {name: file.get_tensor(name) for name, file in place.items()}
     except (SafetensorError, OSError) as error:
         got = f"{weights}, truncated or damaged ({error})"
         raise CheckpointError("a complete safetensors file", got, "copy the checkpoint again") from error
-    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        got = f"NaN or infinite values in {_named(broken)} of {weights}"
-        raise CheckpointError("finite weights", got, "take an earlier checkpoint; that training run diverged")
-    model.load_state_dict(state, strict=True, assign=True)
+    with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
+        model = _build(cls, folder)
+    fill(model, state, weights)
     return model.eval()
 
 
-def _weights_file(folder: Path) -> Path:
+def fill(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Path, fix: str = SAME_RUN) -> None:
+    """Give a network its tensors, strictly; it keeps copies in its own types.
+
+    Args:
+        network: the network; its own tensors may be empty ("meta").
+        state: name to tensor.
+        source: where they come from, for messages.
+        fix: what to do about other tensors than expected.
+
+    Raises:
+        CheckpointError: tensors missing, superfluous, of another shape or not finite. The message names them.
+    """
+    import torch
+
+    expected = network.state_dict()
+    _compare(source, _shapes(expected), _shapes(state), fix)
+    own = {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in state.items()}
+    broken = [name for name, tensor in own.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        got = f"NaN or infinite values in {_named(broken)} of {source}"
+        raise CheckpointError(
+            "finite weights",
+            got,
+            "take an earlier checkpoint or another copy; a training run that diverged leaves such values",
+        )
+    network.load_state_dict(own, strict=True, assign=True)
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def contained(path: Path, root: Path) -> Path:
+    """Refuse a path that leads out of a folder, by a link or by its name.
+
+    Args:
+        path: a file or folder that belongs to `root`.
+        root: the folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        CheckpointError: it lies elsewhere.
+    """
+    if not path.resolve().is_relative_to(root.resolve()):
+        fix = "put the file itself there; of a hub's cache, make a plain folder with `snapshot_download(local_dir=...)`"
+        raise CheckpointError(f"files inside {root}", f"{path}, which leads to {path.resolve()}", fix)
+    return path
+
+
+def _weights_files(folder: Path) -> list[Path]:
+    """The one weights file of a network, or the files that its index names."""
     if not folder.is_dir():
         raise CheckpointError("a network folder", f"no folder at {folder}", "copy the whole checkpoint")
-    found = [folder / name for name in WEIGHTS_NAMES if (folder / name).is_file()]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        got = " and ".join(WEIGHTS_NAMES)
+    found = [folder / name for name in (*WEIGHTS_NAMES, *INDEX_NAMES) if (folder / name).is_file()]
+    if len(found) > 1:
+        got = " and ".join(path.name for path in found)
         raise CheckpointError(f"one weights file in {folder}", got, "remove the one that does not belong there")
+    if found:
+        path = contained(found[0], folder)
+        return _indexed(path) if path.name in INDEX_NAMES else [path]
     for path in sorted(folder.iterdir()):
         if path.suffix in PICKLE_SUFFIXES:
             _refuse_pickle(path)
     raise CheckpointError(f"{WEIGHTS_NAMES[0]} in {folder}", "a folder without it", "copy the whole checkpoint")
+
+
+def _indexed(index: Path) -> list[Path]:
+    """The weights files that an index names; a name is that of a file beside it, not a path."""
+    places = read_json(index).get("weight_map")
+    names = sorted({str(name) for name in places.values()}) if isinstance(places, dict) else []
+    if not names:
+        raise CheckpointError(f"a weight_map in {index}", "none", "copy the checkpoint again")
+    for name in names:
+        path = index.parent / name
+        if Path(name).name != name or path.suffix != ".safetensors" or not path.is_file():
+            expected = f"names of .safetensors files beside {index}"
+            raise CheckpointError(expected, repr(name), "copy the whole checkpoint from its source")
+        contained(path, index.parent)
+    return [index.parent / name for name in names]
 
 
 def _refuse_pickle(path: Path) -> None:
@@ -135,7 +217,7 @@ def _refuse_pickle(path: Path) -> None:
 
 def _build(cls: type[Network], folder: Path) -> Network:
     """Build the network its config describes; unknown options are refused, not ignored."""
-    path = folder / "config.json"
+    path = contained(folder / "config.json", folder)
     config = read_json(path)
     if config.get("_class_name") != cls.__name__:
         got = f"one for {config.get('_class_name')}"
@@ -152,7 +234,9 @@ def _build(cls: type[Network], folder: Path) -> Network:
         raise CheckpointError(f"options of {cls.__name__} in {path}", got, "copy the checkpoint again") from error
 
 
-def _compare(weights: Path, expected: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _compare(
+    weights: Path, expected: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]], fix: str
+) -> None:
     """Refuse weights whose tensor names or shapes (name to shape) differ from the network's."""
     missing, extra = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
     misshapen = [
@@ -163,7 +247,6 @@ def _compare(weights: Path, expected: Mapping[str, tuple[int, ...]], shapes: Map
     kinds = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
     faults = [f"{kind} {_named(names)}" for kind, names in kinds if names]
     if faults:
-        fix = "use weights and config.json of the same training run"
         raise CheckpointError(f"the tensors of its config in {weights}", "; ".join(faults), fix)
 
 

@@ -10,7 +10,8 @@ COMMANDS = {
     "prepare": "make a dataset folder from VoxCeleb, AVSpeech, your own films and others",
     "data": "check a dataset folder: is it complete, is it honest",
     "embed": "write the embeddings folder of a matching checkpoint",
+    "weights": "read published weights; verify, describe, export and publish checkpoints",
     "shards": "pack a dataset's voices and face features into tar files",
 }
-PROGRAM = Program("s2f", "Hear a voice, see a face.", "s2f.commands", COMMANDS)
+PROGRAM = Program("s2f", "Hear a voice, see a face.", "s2f.commands", COMMANDS, online=("weights",))
 main = PROGRAM.main

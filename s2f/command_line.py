@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import re
 import sys
@@ -20,7 +21,8 @@ from s2f import __version__
 from s2f.errors import AssetMissing, S2fError
 from s2f.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain, did_you_mean, unknown_option
 
-QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", **OFFLINE}
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,18 @@ class Program:
     Attributes:
         name: what is typed.
         about: one sentence for its help.
-        package: where the modules are, named like the commands. Those of rooms above this one, which it may not import,
-            are entry points of this name.
+        package: where the modules are, named like the commands (`import_` for a keyword of Python). Those of rooms
+            above this one, which it may not import, are entry points of this name. A module may have a `PROGRAM` of
+            its own instead, which then gets the words after the command.
         commands: one line about each command.
+        online: commands that may use the network.
     """
 
     name: str
     about: str
     package: str
     commands: Mapping[str, str]
+    online: Sequence[str] = ()
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run one command.
@@ -50,9 +55,13 @@ class Program:
             0 done, 1 the answer is no, 2 bad input or usage, 130 interrupted.
         """
         words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
+        chosen = self._chosen(words)
         for name, value in QUIET_LIBRARIES.items():
-            os.environ.setdefault(name, value)
+            if chosen not in self.online or name not in OFFLINE:
+                os.environ.setdefault(name, value)
         try:
+            if chosen and (inner := getattr(self._module(chosen), "PROGRAM", None)):
+                return inner.main(words[words.index(chosen) + 1 :])
             parser = self._parser(words)
             arguments = parser.parse_args(words)
             with warnings.catch_warnings():
@@ -72,8 +81,9 @@ class Program:
 
     def _module(self, name: str) -> ModuleType:
         """Import the module of a command; some need slow imports."""
-        if find_spec(f"{self.package}.{name}") is not None:
-            return import_module(f"{self.package}.{name}")
+        module = f"{self.package}.{name}_" if keyword.iskeyword(name) else f"{self.package}.{name}"
+        if find_spec(module) is not None:
+            return import_module(module)
         plugged = entry_points(group=self.package, name=name)
         if not plugged:
             got = "an installation without it"

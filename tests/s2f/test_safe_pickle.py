@@ -8,8 +8,8 @@ import struct
 import numpy as np
 import pytest
 
-from eval.safe_pickle import load_plain
 from s2f.errors import DatasetError
+from s2f.safe_pickle import load_plain
 
 PROTOCOLS = range(6)
 
@@ -113,7 +113,7 @@ def test_objects_inside_arrays_are_refused(tmp_path, protocol):
 @pytest.mark.parametrize("code", ["O8", "V4", "M8", "", "U", "i-4", "c8"])
 def test_kinds_of_numpy_that_are_no_value(tmp_path, code):
     dtype = b"cnumpy\ndtype\n(V" + code.encode() + b"\nI00\nI01\ntR."
-    with pytest.raises(DatasetError, match="numpy dtype"):
+    with pytest.raises(DatasetError, match=r"numpy dtype|a Type"):
         load_plain(written(tmp_path, dtype))
 
 

@@ -1,0 +1,12 @@
+"""`s2f weights`: published weights in; checkpoints verified, described, exported and published."""
+
+from s2f.command_line import Program
+
+COMMANDS = {
+    "import": "make a checkpoint folder from a published weights file",
+    "verify": "compare a checkpoint folder with its SHA256SUMS and load it strictly",
+    "card": "write a checkpoint's model card from its training run and its evaluations",
+    "export": "write a checkpoint's networks as ONNX files, and compare them with PyTorch",
+    "push": "publish a checkpoint, to a folder or to a hub",
+}
+PROGRAM = Program("s2f weights", "Weights in and out.", "s2f.commands.weights", COMMANDS, online=("push",))

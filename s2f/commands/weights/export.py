@@ -1,0 +1,40 @@
+"""`s2f weights export`: ONNX files of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_OK, typed
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Arguments of `s2f weights export`.
+
+    Attributes:
+        checkpoint: "starter", a checkpoint folder, or the folder of one network.
+        out: folder to make.
+    """
+
+    checkpoint: str
+    out: str
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='"starter", a checkpoint, or one network\'s folder')
+    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to make")
+
+
+def run(arguments: Namespace) -> int:
+    """Export, and print the differences from PyTorch; 0 done."""
+    from s2f.checkpoints import packaged
+    from s2f.weights.onnx_export import export_onnx
+
+    config = typed(ExportConfig, arguments)
+    for file in export_onnx(packaged().get(config.checkpoint, config.checkpoint), config.out):
+        print(f"{file.file}: {file.inputs} -> {file.outputs}")
+        print(f"  largest difference from PyTorch {file.worst:.1e}, of values up to {file.largest:.3g}")
+    return EXIT_OK

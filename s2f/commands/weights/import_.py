@@ -1,0 +1,60 @@
+"""`s2f weights import`: a checkpoint folder from a published weights file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_OK, typed
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Arguments of `s2f weights import`.
+
+    Attributes:
+        kind: which published file it is.
+        file: the file.
+        out: folder to make.
+        channel_order: of the pictures that the file's network reads, for kinds about which sources disagree.
+        reference: folder of the same network, imported from another file; every tensor must be equal.
+        sha256: hash the file must have.
+    """
+
+    kind: str
+    file: str
+    out: str
+    channel_order: Literal["rgb", "bgr"] | None = None
+    reference: str | None = None
+    sha256: str | None = None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    from s2f.weights.kinds import KINDS
+
+    kinds = "; ".join(f"{name}: {kind.file}" for name, kind in KINDS.items())
+    parser.add_argument("kind", choices=list(KINDS), metavar="KIND", help=kinds)
+    parser.add_argument("file", metavar="FILE", help="the published file")
+    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to make")
+    parser.add_argument("--channel_order", choices=["rgb", "bgr"], help="of the pictures its network reads, if open")
+    parser.add_argument("--reference", metavar="DIR", help="the same network from another file: all must be equal")
+    parser.add_argument("--sha256", metavar="HEX", help="hash the file must have")
+
+
+def run(arguments: Namespace) -> int:
+    """Import and say what was done; 0 done."""
+    from s2f.weights.importing import import_weights
+    from s2f.weights.manifest import verify
+
+    config = typed(ImportConfig, arguments)
+    source = import_weights(config.kind, config.file, config.out, config.channel_order, config.reference, config.sha256)
+    lines = [f"{source.file}: {source.bytes:,} bytes, sha256 {source.sha256}"]
+    lines += [f"  changed: {change}" for change in source.changes]
+    lines += [f"  left out: {name} ({why})" for name, why in source.left_out.items()]
+    if source.reference_sha256:
+        lines.append(f"  equal to {config.reference}, pictures {source.channel_order.upper()}")
+    print("\n".join([*lines, verify(config.out).table()]))
+    return EXIT_OK

@@ -1,0 +1,39 @@
+"""`s2f weights verify`: is a checkpoint folder whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jsonargparse import ArgumentParser, Namespace
+
+from s2f.options import EXIT_NO, EXIT_OK, typed
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """Arguments of `s2f weights verify`.
+
+    Attributes:
+        checkpoint: "starter" or a checkpoint folder.
+        json: print one JSON object instead of the table.
+    """
+
+    checkpoint: str
+    json: bool = False
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='"starter" or a checkpoint folder')
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the findings; 0 the folder is whole, 1 it is not."""
+    from s2f.checkpoints import packaged
+    from s2f.weights.manifest import verify
+
+    config = typed(VerifyConfig, arguments)
+    found = verify(packaged().get(config.checkpoint, config.checkpoint))
+    print(found.json() if config.json else found.table())
+    return EXIT_OK if found.ok else EXIT_NO

@@ -1,0 +1,1 @@
+"""Readers of the formats in which weights were published; none runs anything that a file says."""

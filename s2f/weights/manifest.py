@@ -1,0 +1,150 @@
+"""`SHA256SUMS`, the list of what a checkpoint folder holds, in the form that `sha256sum -c` reads; and its check."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from s2f.checkpoints import contained
+from s2f.errors import CheckpointError, S2fError
+from s2f.files import file_sha256, write_text
+
+MANIFEST = "SHA256SUMS"
+LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+AGAIN = "copy the whole checkpoint from its source"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a check found.
+
+    Attributes:
+        folder: the folder.
+        files: files whose hash is as listed.
+        networks: networks that load strictly, name to class.
+        faults: one phrase for everything that is wrong.
+    """
+
+    folder: str
+    files: int
+    networks: dict[str, str]
+    faults: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as listed and loads."""
+        return not self.faults
+
+    def json(self) -> str:
+        """One JSON object: the attributes, and `ok`."""
+        return json.dumps(asdict(self) | {"ok": self.ok}, indent=2)
+
+    def table(self) -> str:
+        """Lines for people."""
+        lines = [f"{self.folder}: {self.files} files as listed in {MANIFEST}"]
+        lines += [f"  loads strictly: {name or '(the folder)'} ({kind})" for name, kind in self.networks.items()]
+        lines += [f"  WRONG: {fault}" for fault in self.faults]
+        return "\n".join([*lines, "whole" if self.ok else "NOT whole"])
+
+
+def write_manifest(folder: str | Path) -> Path:
+    """List the files of a folder, sub-folders included, with their SHA-256.
+
+    Args:
+        folder: a checkpoint folder.
+
+    Returns:
+        The list.
+
+    Raises:
+        CheckpointError: a file that leads out of the folder, or a name with a line break or a backslash.
+    """
+    folder = Path(folder)
+    lines = []
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        if re.search(r"[\n\r\\]", name):
+            raise CheckpointError(f"plain file names in {folder}", repr(name), "rename the file")
+        lines.append(f"{file_sha256(contained(path, folder))}  {name}\n")
+    write_text(folder / MANIFEST, "".join(lines))
+    return folder / MANIFEST
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """The list of a folder.
+
+    Args:
+        folder: a checkpoint folder.
+
+    Returns:
+        Path relative to the folder, with slashes, to SHA-256.
+
+    Raises:
+        CheckpointError: no list, a line of another form, or a path that leads elsewhere.
+    """
+    path = contained(folder / MANIFEST, folder)
+    if not path.is_file():
+        fix = "`s2f weights card` writes it for a checkpoint made before there were such lists"
+        raise CheckpointError(f"{MANIFEST} in {folder}", "none", fix)
+    try:
+        rows = [LINE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"a text at {path}", str(error), AGAIN) from error
+    if None in rows or not rows:
+        raise CheckpointError(f"lines `<sha256>  <path>` in {path}", "others", AGAIN)
+    listed = {row[2]: row[1] for row in rows if row is not None}
+    for name in listed:
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+            raise CheckpointError(f"paths inside the folder in {path}", repr(name), AGAIN)
+    return listed
+
+
+def verify(folder: str | Path) -> Verification:
+    """Compare a folder with its list, and load its networks strictly.
+
+    Args:
+        folder: a checkpoint, or the folder of one network.
+
+    Returns:
+        What was found; a folder that does not exist is a fault too.
+    """
+    from s2f.weights.networks import load_any, network_folders
+
+    folder = Path(folder)
+    faults: list[str] = []
+    good = 0
+    networks: dict[str, str] = {}
+    try:
+        if not folder.is_dir():
+            raise CheckpointError("a checkpoint folder", f"no folder at {folder}", "check the spelling")
+        listed = read_manifest(folder)
+        for name, expected in listed.items():
+            fault = _fault(folder, name, expected)
+            faults += [fault] if fault else []
+            good += not fault
+        present = {path.relative_to(folder).as_posix() for path in _files(folder)}
+        faults += [f"{name} is not listed" for name in sorted(present - listed.keys())]
+        for name, part in network_folders(folder).items():
+            networks[name] = type(load_any(contained(part, folder))).__name__
+    except S2fError as error:
+        faults.append(str(error))
+    return Verification(str(folder), good, networks, faults)
+
+
+def _fault(folder: Path, name: str, expected: str) -> str | None:
+    path = folder / name
+    try:
+        if not contained(path, folder).is_file():
+            return f"{name} is missing"
+    except CheckpointError as error:
+        return str(error)
+    return None if file_sha256(path) == expected else f"{name} has changed"
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files but the list itself, in the order of their names."""
+    found = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    return sorted((p for p in found if p != folder / MANIFEST), key=lambda path: path.relative_to(folder).as_posix())

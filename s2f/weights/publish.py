@@ -1,0 +1,80 @@
+"""Publishing a checkpoint: to a folder, or to a hub's repository; what is published was verified first."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from s2f.errors import CheckpointError, OutputError, UsageError
+from s2f.files import whole_folder
+from s2f.weights.manifest import MANIFEST, read_manifest, verify
+
+CARD = "README.md"
+
+
+def publish(
+    folder: str | Path, repo_id: str | None = None, to_folder: str | Path | None = None, private: bool = False
+) -> str:
+    """Copy a whole checkpoint to a folder, or upload it as one commit.
+
+    Only files listed in `SHA256SUMS` go along, and the list itself.
+
+    Args:
+        folder: a checkpoint folder with a model card and a list of hashes.
+        repo_id: repository `owner/name` of the hub that huggingface_hub is set up for, with the token it has stored;
+            made if it does not exist.
+        to_folder: folder to make instead; nothing is sent anywhere.
+        private: make the repository private.
+
+    Returns:
+        Where it is now: the folder, or the address of the commit.
+
+    Raises:
+        CheckpointError: the folder is not whole, or has no model card.
+        OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
+        UsageError: neither or both of `repo_id` and `to_folder`.
+    """
+    folder = Path(folder)
+    if (repo_id is None) == (to_folder is None):
+        got = "neither" if repo_id is None else "both"
+        raise UsageError("a repository or a folder to publish to", got, "give one of the two")
+    found = verify(folder)
+    if not found.ok:
+        raise CheckpointError(f"a whole checkpoint at {folder}", found.faults[0], "see `s2f weights verify`")
+    if not (folder / CARD).is_file():
+        raise CheckpointError(f"a model card in {folder}", "none", "write it with `s2f weights card`")
+    files = [*read_manifest(folder), MANIFEST]
+    if to_folder is not None:
+        return _copy(folder, files, Path(to_folder))
+    return _upload(folder, files, str(repo_id), private)
+
+
+def _copy(folder: Path, files: list[str], final: Path) -> str:
+    if final.exists():
+        raise OutputError("a folder that does not exist yet", str(final), "choose another name or remove it")
+    with whole_folder(final) as partial:
+        for name in files:
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, partial / name)
+        copied = verify(partial)
+        if not copied.ok:
+            raise OutputError(f"a whole copy at {final}", copied.faults[0], "look at the disk, and try again")
+    return str(final)
+
+
+def _upload(folder: Path, files: list[str], repo_id: str, private: bool) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    api = HfApi(library_name="s2f")
+    try:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo_id, folder_path=folder, allow_patterns=files, commit_message="Checkpoint of s2f"
+        )
+    except HFValidationError as error:
+        raise UsageError("a repository id `owner/name`", repr(repo_id), str(error)) from error
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        fix = "log in with `hf auth login`, look at the network, or publish with --to_folder"
+        raise OutputError(f"a hub that takes {repo_id}", str(error), fix) from error
+    return str(commit.commit_url)
