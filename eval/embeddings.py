@@ -157,6 +157,8 @@ def _read_side(root: Path, name: str) -> tuple[np.ndarray, dict[str, list[str]]]
     path = _existing(root / f"{name}.npy")
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(vectors, np.ndarray):
+            raise ValueError("an archive of several arrays")
     except (ValueError, OSError, EOFError) as error:
         raise DatasetError(f"an array in {path}", f"an unreadable file ({error})", "write it again") from error
     if vectors.ndim != 2 or vectors.dtype.kind != "f":

@@ -23,6 +23,25 @@ def whole_folder(final: Path) -> Iterator[Path]:
     os.replace(partial, final)
 
 
+@contextmanager
+def replaced_entries(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose entries replace those of `folder` when the block ends without an error.
+
+    Other entries of `folder` stay. Each entry appears whole: a file or a sub-folder.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(partial.iterdir()):
+        target = folder / entry.name
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        os.replace(entry, target)
+    partial.rmdir()
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as file:

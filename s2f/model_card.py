@@ -1,6 +1,8 @@
 """The starter's model card, written from its training logs and its evaluation: no figure is typed by hand.
 
 python -m s2f.model_card RUN CHECKPOINT
+
+Cards of other checkpoints are written by `s2f weights card` (`s2f.weights.card`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 from s2f.datasets import SPLITS, DatasetFolder
 from s2f.files import write_text
+from s2f.weights.manifest import write_manifest
 
 STAGES = ("landmarks", "face", "decoder", "s2f")
 SHOWN_MEASURES = ("nose_width", "jaw_width", "face_height")
@@ -201,3 +204,4 @@ def _number(value: float | None, digits: int) -> str:
 if __name__ == "__main__":
     target = Path(sys.argv[2])
     write_text(target / "README.md", card(Path(sys.argv[1]), "checkpoints/starter"))
+    write_manifest(target)

@@ -8,7 +8,7 @@ face feature, the face decoder draws the canonical face of that feature. `recons
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -21,8 +21,13 @@ from s2f import audio, checkpoints
 from s2f.devices import existing_device
 from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
 from s2f.features import direction_means
+from s2f.files import replaced_entries
 from s2f.images import to_pil, to_tensor
 from s2f.variation import decoder_scale
+from s2f.weights.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from s2f.weights.card import CardFacts
 
 COMPONENTS = {
     "voice_encoder": ("Speech2FaceVoiceEncoder",),
@@ -103,8 +108,49 @@ class Speech2FacePipeline(DiffusionPipeline):
             if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in choices:
                 expected = f"{name} of class {' or '.join(choices)} in {folder / 'model_index.json'}"
                 raise CheckpointError(expected, f"{entry}", "pass a Speech2Face checkpoint")
-            networks[name] = checkpoints.load_network(getattr(s2f, entry[1]), folder / name)
+            part = checkpoints.contained(folder / name, folder)
+            networks[name] = checkpoints.load_network(getattr(s2f, entry[1]), part)
         return cls(**networks).to(target)
+
+    def save_pretrained(self, save_directory: str | Path, max_shard_size: int | str | None = None) -> None:
+        """Write a checkpoint folder: the networks, `model_index.json`, and the hashes of all files in `SHA256SUMS`.
+
+        Args:
+            save_directory: the folder; what it holds besides these stays.
+            max_shard_size: largest weights file, as "5GB"; None is diffusers' own limit.
+        """
+        folder = Path(save_directory)
+        with replaced_entries(folder) as partial:
+            super().save_pretrained(partial, max_shard_size=max_shard_size)
+        write_manifest(folder)
+
+    def push_to_hub(
+        self,
+        repo_id: str | None = None,
+        *,
+        card: "CardFacts",
+        to_folder: str | Path | None = None,
+        private: bool = False,
+    ) -> str:
+        """Publish this pipeline with a model card; see `s2f.weights.publish.publish`.
+
+        Args:
+            repo_id: repository `owner/name` of the hub.
+            card: licence, training run and evaluations for the card.
+            to_folder: folder to make instead; nothing is sent anywhere.
+            private: make the repository private.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            CheckpointError: see `s2f.weights.card.write_card`.
+            OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
+            UsageError: neither or both of `repo_id` and `to_folder`.
+        """
+        from s2f.weights.publish import publish_model
+
+        return publish_model(self, card, repo_id, to_folder, private)
 
     def register_to_config(self, **kwargs):
         """Store the configuration; our own networks are stored as exported by `s2f`, wherever they live.

@@ -187,6 +187,8 @@ def read_face_feature(root: Path, row: Row) -> Float[np.ndarray, " D"]:
     """
     try:
         feature = np.load(io.BytesIO(read_member(root, row, "face")), allow_pickle=False)
+        if not isinstance(feature, np.ndarray):
+            raise ValueError("an archive of several arrays")
     except (OSError, EOFError, ValueError) as error:
         if isinstance(error, S2fError):
             raise

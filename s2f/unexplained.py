@@ -29,6 +29,7 @@ from s2f.files import whole_folder, write_text
 from s2f.options import answer
 from s2f.pipeline import Speech2FacePipeline
 from s2f.variation import UnexplainedVariation, decoder_scale
+from s2f.weights.manifest import write_manifest
 
 PART = "unexplained"
 REPEATS = 500
@@ -211,6 +212,7 @@ def add_unexplained(config: UnexplainedConfig) -> str:
         model.save_pretrained(partial)
     index = checkpoints.read_json(folder / "model_index.json") | {PART: ["s2f", "UnexplainedVariation"]}
     write_text(folder / "model_index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
+    write_manifest(folder)
     kept = float(model.factor.square().sum() / residuals.var(0).sum())
     lines = [
         f"{len(people.face)} people, {len(np.unique(people.speaker))} speakers of {config.split}; "

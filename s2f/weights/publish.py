@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
 
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.files import whole_folder
+from s2f.weights.card import CardFacts, write_card
 from s2f.weights.manifest import MANIFEST, read_manifest, verify
 
 CARD = "README.md"
+
+
+class Saveable(Protocol):
+    """A model that writes a checkpoint folder."""
+
+    def save_pretrained(self, folder: str | Path, /) -> None:
+        """Write the folder."""
 
 
 def publish(
@@ -49,6 +60,29 @@ def publish(
     return _upload(folder, files, str(repo_id), private)
 
 
+def publish_model(
+    model: Saveable, facts: CardFacts, repo_id: str | None, to_folder: str | Path | None, private: bool
+) -> str:
+    """Save a model with its card to a temporary folder, and publish that; see `publish`.
+
+    Args:
+        model: a pipeline or a matching system.
+        facts: for the card.
+        repo_id: see `publish`.
+        to_folder: see `publish`.
+        private: see `publish`.
+
+    Returns:
+        Where it is now.
+    """
+    with TemporaryDirectory() as temporary:
+        name = Path(to_folder).name if to_folder is not None else str(repo_id).rpartition("/")[2]
+        folder = Path(temporary) / "checkpoint"
+        model.save_pretrained(folder)
+        write_card(folder, facts if facts.title else replace(facts, title=name))
+        return publish(folder, repo_id, to_folder, private)
+
+
 def _copy(folder: Path, files: list[str], final: Path) -> str:
     if final.exists():
         raise OutputError("a folder that does not exist yet", str(final), "choose another name or remove it")
@@ -64,7 +98,7 @@ def _copy(folder: Path, files: list[str], final: Path) -> str:
 
 def _upload(folder: Path, files: list[str], repo_id: str, private: bool) -> str:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HFValidationError
 
     api = HfApi(library_name="s2f")
     try:
@@ -74,7 +108,7 @@ def _upload(folder: Path, files: list[str], repo_id: str, private: bool) -> str:
         )
     except HFValidationError as error:
         raise UsageError("a repository id `owner/name`", repr(repo_id), str(error)) from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:  # of the hub's client, or of whichever HTTP library it uses
         fix = "log in with `hf auth login`, look at the network, or publish with --to_folder"
         raise OutputError(f"a hub that takes {repo_id}", str(error), fix) from error
     return str(commit.commit_url)

@@ -57,7 +57,11 @@ def read_object(path: Path) -> Any:
     except OSError as error:
         raise damaged(path, "a .t7 file", error) from error
     try:
-        return _Reader(content, path).read(0)
+        reader = _Reader(content, path)
+        found = reader.read(0)
+        if reader.left:
+            raise ValueError(f"{reader.left} bytes after the object")
+        return found
     except (struct.error, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -69,6 +73,11 @@ class _Reader:
         self._content, self._path = content, path
         self._at = 0
         self._seen: dict[int, Any] = {}
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self._content) - self._at
 
     def read(self, depth: int) -> Any:
         """The next object."""
@@ -138,7 +147,7 @@ class _Reader:
         return struct.unpack(code, self._take(struct.calcsize(code)))[0]
 
     def _take(self, count: int) -> memoryview:
-        if count < 0 or self._at + count > len(self._content):
-            raise ValueError(f"{count} bytes wanted, {len(self._content) - self._at} left")
+        if not 0 <= count <= self.left:
+            raise ValueError(f"{count} bytes wanted, {self.left} left")
         self._at += count
         return self._content[self._at - count : self._at]

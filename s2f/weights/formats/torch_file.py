@@ -14,7 +14,7 @@ from torch import Tensor
 from s2f.errors import CheckpointError
 from s2f.weights.formats.limits import damaged, require_unpacked
 
-ASKED_FOR = re.compile(r"(?:GLOBAL|function|class|global) [`']?([\w.]+\.[\w.]+)")
+ASKED_FOR = re.compile(r"GLOBAL ([\w.]+)")
 FIX = "take a copy that holds a state dict: tensors by name and nothing that acts"
 
 
@@ -33,17 +33,19 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: a pickle that names anything but tensors (it is not run), a damaged file, or another content.
     """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            require_unpacked(path, sum(member.file_size for member in archive.infolist()))
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                require_unpacked(path, sum(member.file_size for member in archive.infolist()))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of TorchScript archives, which are refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         named = ASKED_FOR.search(str(error))
         if named is None:
-            raise damaged(path, "a state dict", error) from error
+            raise damaged(path, "a state dict", str(error).rpartition("error: ")[2]) from error
         raise CheckpointError(f"tensors alone in {path}", f"a pickle that asks for {named[1]}", FIX) from error
     except Exception as error:  # PyTorch raises nearly anything about a damaged file
         raise damaged(path, "a state dict", error) from error
