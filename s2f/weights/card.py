@@ -108,7 +108,8 @@ def _networks(folder: Path) -> str:
         network = load_any(part)
         count = sum(parameter.numel() for parameter in network.parameters())
         rows.append((name or "(the folder)", type(network).__name__, f"{count:,}"))
-        known = {key: value for key, value in sorted(dict(network.config).items()) if CONTRACT.fullmatch(key)}
+        config = {key: value for key, value in sorted(dict(network.config).items()) if value is not None}
+        known = {key: value for key, value in config.items() if CONTRACT.fullmatch(key)}
         if known:
             words = ", ".join(f"`{key}` {value}" for key, value in known.items())
             contracts.append(f"* {name or type(network).__name__}: {words}")

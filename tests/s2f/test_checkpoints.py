@@ -183,3 +183,121 @@ def test_resolve_refuses_what_is_no_checkpoint(tiny_checkpoint):
         checkpoints.resolve("starte")
     with pytest.raises(CheckpointError, match=r"a folder with model_index\.json"):
         checkpoints.resolve(tiny_checkpoint / "decoder")
+
+
+def sharded(folder, names=("model-1.safetensors", "model-2.safetensors")):
+    """The weights in two files with an index, as diffusers writes large networks; returns the index."""
+    state = load_file(weights_of(folder))
+    weights_of(folder).unlink()
+    halves = dict(zip(names, ({n: state[n] for n in sorted(state)[place::2]} for place in (0, 1)), strict=True))
+    for name, half in halves.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        save_file(half, folder / name)
+    index = folder / "diffusion_pytorch_model.safetensors.index.json"
+    places = {tensor: name for name, half in halves.items() for tensor in half}
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return index
+
+
+def test_weights_in_several_files(folder, tiny_pipeline):
+    sharded(folder)
+    network = load_network(s2f.NormalizedFaceDecoder, folder)
+    saved = tiny_pipeline.decoder.state_dict()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in network.state_dict().items())
+    (folder / "model-2.safetensors").write_bytes((folder / "model-1.safetensors").read_bytes())
+    refused(folder, "missing ")
+
+
+def test_diffusers_own_shards_are_read(tmp_path, tiny_pipeline):
+    tiny_pipeline.decoder.save_pretrained(tmp_path / "decoder", max_shard_size=2000)
+    assert len(list((tmp_path / "decoder").glob("*.safetensors"))) > 1
+    load_network(s2f.NormalizedFaceDecoder, tmp_path / "decoder")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../model-2.safetensors",
+        "deeper/model-2.safetensors",
+        "/etc/passwd",
+        "..",
+        "",
+        "gone.safetensors",
+        "config.json",
+    ],
+)
+def test_an_index_names_files_beside_it_alone(folder, name):
+    index = sharded(folder)
+    (folder / "deeper").mkdir()
+    shutil.copy(folder / "model-2.safetensors", folder / "deeper")
+    shutil.copy(folder / "model-2.safetensors", folder.parent)
+    index.write_text(index.read_text().replace("model-2.safetensors", name))
+    refused(folder, "names of .safetensors files beside", repr(name))
+
+
+@pytest.mark.parametrize("content", ["{}", '{"weight_map": {}}', '{"weight_map": [1]}'])
+def test_an_index_without_a_map(folder, content):
+    sharded(folder).write_text(content)
+    refused(folder, "a weight_map in")
+
+
+@pytest.mark.parametrize("name", ["config.json", "diffusion_pytorch_model.safetensors"])
+def test_links_out_of_a_network_are_refused(folder, tmp_path, name):
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    refused(folder, f"files inside {folder}", "snapshot_download(local_dir=...)")
+
+
+def test_links_within_are_followed(folder):
+    weights_of(folder).rename(folder / "kept")
+    (folder / "model.safetensors").symlink_to("kept")
+    load_network(s2f.NormalizedFaceDecoder, folder)
+
+
+def test_a_part_linked_from_elsewhere_is_refused(tiny_checkpoint, tmp_path):
+    shutil.move(tiny_checkpoint / "decoder", tmp_path / "elsewhere")
+    (tiny_checkpoint / "decoder").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match=r"files inside .*decoder, which leads to .*elsewhere"):
+        s2f.Speech2FacePipeline.from_pretrained(tiny_checkpoint)
+
+
+def test_json_beyond_its_bound(folder, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MAX_JSON_BYTES", 100)
+    refused(folder, "at most 0.0001 MB of JSON")
+
+
+def test_a_config_that_asks_for_much_takes_no_memory(folder):
+    """A network of 4 TB is compared with the file by its shapes, and never made."""
+    change_config(folder, feature_size=1_000_000, hidden_size=1_000_000, basis_size=1000, basis_size_px=10_000)
+    refused(folder, "misshapen base.weight", "first.weight (16, 16) instead of (1000000, 1000000)")
+
+
+def test_a_file_with_bytes_behind_its_tensors_is_refused(folder):
+    with weights_of(folder).open("ab") as stream:
+        stream.write(bytes(100))
+    refused(folder, "truncated or damaged")
+
+
+def test_saving_twice_makes_the_same_files_and_loading_gives_them_back(tiny_pipeline, tmp_path):
+    for name in ("a", "b"):
+        tiny_pipeline.save_pretrained(tmp_path / name)
+    s2f.Speech2FacePipeline.from_pretrained(tmp_path / "a").save_pretrained(tmp_path / "c")
+    contents = {
+        name: {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in "abc"
+    }
+    assert contents["a"] == contents["b"] == contents["c"]
+    assert {path.suffix for path in contents["a"]} == {".json", ".safetensors", ""}
+
+
+def test_saving_over_a_folder_keeps_what_else_is_there(tiny_pipeline, tiny_checkpoint):
+    (tiny_checkpoint / "README.md").write_text("mine")
+    (tiny_checkpoint / "decoder" / "model.safetensors").write_text("of an older version")
+    tiny_pipeline.save_pretrained(tiny_checkpoint)
+    assert (tiny_checkpoint / "README.md").read_text() == "mine"
+    s2f.Speech2FacePipeline.from_pretrained(tiny_checkpoint)
+    assert not list(tiny_checkpoint.parent.glob("*.partial"))
