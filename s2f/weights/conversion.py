@@ -44,8 +44,11 @@ class Part:
         Raises:
             CheckpointError: tensors missing, superfluous, misshapen or not finite, or a config that makes no network.
         """
+        from accelerate import init_empty_weights
+
         try:
-            network = self.network(**self.config)
+            with init_empty_weights(include_buffers=False):  # all of it comes from the file
+                network = self.network(**self.config)
         except (ValueError, RuntimeError) as error:
             fix = "give a genuine file; its layers do not fit together"
             raise CheckpointError(f"layers of {self.network.__name__} in {source}", str(error), fix) from error

@@ -1,7 +1,7 @@
-"""The two operations of our networks that PyTorch's ONNX exporter lacks, in operators of the standard.
+"""The operations of our networks that PyTorch's ONNX exporter lacks, in operators of the standard.
 
 A thin-plate spline needs a linear system solved (`decoder.warp`), which ONNX has no operator for; the front ends need
-Hamming windows, which are constants.
+Hann and Hamming windows, which are constants.
 """
 
 from collections.abc import Callable
@@ -40,10 +40,12 @@ def solve(a: DOUBLE[...], b: DOUBLE[...]) -> DOUBLE[...]:
         pivot = pivot / op.Gather(pivot, place, axis=2)
         table = table - (op.Unsqueeze(column, columns) - is_pivot) * pivot
         unused = unused * (op.CastLike(1.0, a) - one)
-    # the left part is now a permutation: row i holds unknown k where it is 1
+    # The left part is now a permutation: row i holds unknown k where it is 1. Not as a product of a transpose, which
+    # onnxruntime 1.23 fuses into an operator that it lacks for doubles.
     left = op.Slice(table, op.Constant(value_ints=[0]), size, columns)
     right = op.Slice(table, size, op.Constant(value_ints=[9223372036854775807]), columns)
-    return op.MatMul(op.Transpose(left, perm=[0, 2, 1]), right)
+    picked = op.Unsqueeze(left, op.Constant(value_ints=[3])) * op.Unsqueeze(right, columns)
+    return op.ReduceSum(picked, rows, keepdims=0)
 
 
 def linalg_solve(a, b, left=True, check_errors=False):
@@ -52,14 +54,19 @@ def linalg_solve(a, b, left=True, check_errors=False):
     return solution, op.Identity(solution), op.Identity(solution), op.Identity(solution)
 
 
-def hamming_window(length, periodic=True, dtype=None, layout=None, device=None, pin_memory=None):
-    """`aten::hamming_window` as a constant."""
-    window = torch.hamming_window(length, periodic=periodic)
-    return op.Constant(value=onnx.numpy_helper.from_array(window.numpy()))
+def _constant(window: Callable[..., torch.Tensor]) -> Callable[..., Any]:
+    """A window function of PyTorch, whose length is known when a network is exported, as a constant."""
+
+    def translated(length, periodic=True, dtype=None, layout=None, device=None, pin_memory=None):
+        return op.Constant(value=onnx.numpy_helper.from_array(window(length, periodic=periodic).numpy()))
+
+    return translated
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten._linalg_solve_ex.default: linalg_solve,
-    torch.ops.aten.hamming_window.default: hamming_window,
-    torch.ops.aten.hamming_window.periodic: hamming_window,
+    torch.ops.aten.hamming_window.default: _constant(torch.hamming_window),
+    torch.ops.aten.hamming_window.periodic: _constant(torch.hamming_window),
+    torch.ops.aten.hann_window.default: _constant(torch.hann_window),
+    torch.ops.aten.hann_window.periodic: _constant(torch.hann_window),
 }

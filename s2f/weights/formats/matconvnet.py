@@ -29,7 +29,7 @@ KINDS = {
 }
 HEADER_BYTES = 128
 COMPRESSED = 15
-UNPACKED_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -126,18 +126,21 @@ def read_net(path: Path) -> Net:
 
 
 def _unpacked_size(path: Path) -> int:
-    """Bytes of the variables of a version 7 file once they are unpacked."""
+    """Bytes of the variables of a version 7 file once they are unpacked; counting ends at eight times the file."""
+    packed_size = path.stat().st_size
     total = 0
     with path.open("rb") as stream:
         stream.seek(HEADER_BYTES)
         while len(tag := stream.read(8)) == 8:
-            kind, size = struct.unpack("<ii", tag)
+            kind, left = struct.unpack("<ii", tag)
             if kind != COMPRESSED:
-                return total + path.stat().st_size
-            unpacker, packed = zlib.decompressobj(), stream.read(size)
-            while packed and total <= 8 * path.stat().st_size:  # weights do not pack nearly as well
-                total += len(unpacker.decompress(packed, UNPACKED_AT_ONCE))
-                packed = unpacker.unconsumed_tail
+                return total + packed_size
+            unpacker = zlib.decompressobj()
+            while left > 0 and (packed := stream.read(min(left, AT_ONCE))):
+                left -= len(packed)
+                while packed and total <= 8 * packed_size:  # weights do not pack nearly as well
+                    total += len(unpacker.decompress(packed, AT_ONCE))
+                    packed = unpacker.unconsumed_tail
     return total
 
 
