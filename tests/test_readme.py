@@ -9,6 +9,7 @@ import pytest
 
 from eval.cli import COMMANDS as EVALUATIONS
 from s2f.cli import COMMANDS
+from s2f.commands.weights import COMMANDS as WEIGHTS
 from s2f.training.arguments import run
 from s2f.training.decoder import DecoderArguments, train_decoder
 from s2f.training.face import FaceArguments, train_face
@@ -16,6 +17,7 @@ from s2f.training.identity_weighting import train_matching
 from s2f.training.landmarks import LandmarkArguments, train_landmarks
 from s2f.training.matching import MatchingArguments
 from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.weights.kinds import KINDS
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -54,6 +56,16 @@ def test_named_commands_exist():
     assert named
     assert named <= set(COMMANDS)
     assert set(re.findall(r"`s2f-eval ([a-z]+)", README)) == set(EVALUATIONS)
+
+
+def test_the_commands_and_kinds_of_weights_are_described():
+    text = (CHECKOUT / "docs" / "weights.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"s2f weights ([a-z]+)", README + text)) == set(WEIGHTS)
+    for name, kind in KINDS.items():
+        assert f"| `{name}` |" in text
+        assert kind.file.split(" ")[0] in text
+    described = {name for name in re.findall(r"^\| `(\w+)` \|", text, re.M) if name in KINDS}
+    assert described == set(KINDS)
 
 
 def test_shown_training_command_needs_nothing_but_data(capsys):
