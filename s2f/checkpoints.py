@@ -78,7 +78,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except CheckpointError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = "a missing file" if isinstance(error, FileNotFoundError) else f"a file that cannot be read ({error})"
         raise CheckpointError(f"a JSON object in {path}", reason, "copy the checkpoint again") from error
     if not isinstance(value, dict):

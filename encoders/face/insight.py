@@ -8,8 +8,8 @@ excitation.
 Tensor names (`input_layer`, `body.0` ..., `output_layer`) are those of the two published PyTorch files:
 
 * `model_ir_se50` (InsightFace_Pytorch): `squeeze_excitation=True, unit_norm=True`; RGB.
-* `backbone_ir50_ms1m_epoch120` (face.evoLVe): `squeeze_excitation=False, unit_norm=False`. Wen et al. feed it BGR;
-  here images are RGB, so an import has to reverse the input channels of the first convolution.
+* `backbone_ir50_ms1m_epoch120` (face.evoLVe): `squeeze_excitation=False, unit_norm=False`. face.evoLVe's own code feeds
+  it RGB, that of Wen et al. BGR; `s2f weights import ir50` asks which, and turns the first convolution for BGR.
 """
 
 from __future__ import annotations

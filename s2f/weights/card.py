@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from s2f.checkpoints import read_json
@@ -23,6 +23,8 @@ CONTRACT = re.compile(
     r"sample_rate_hz|.*_samples|fft_size|waveform_scale|power|target_rms|mel_bands|image_.*|unit_norm"
 )
 QUIET = ("step", "event", "seconds", "lr")
+HEADER = ("step", "event", "effective_batch", "changes", "arguments")  # of a start row; the rest decides the result
+HASHES = ("_hash", "_sha256")
 LIMITS = """## Limits
 
 * Faces drawn from a voice are average-looking guesses; most of a face cannot be heard. Nothing here identifies anybody,
@@ -124,7 +126,7 @@ def _origin(source: Mapping[str, Any]) -> str:
         ("file", f"`{source['file']}`, {source['bytes']:,} bytes"),
         ("SHA-256", f"`{source['sha256']}`"),
         ("kind", f"`{source['kind']}`, read by s2f {source['s2f']}"),
-        ("pictures of its network", str(source["channel_order"]).upper()),
+        *([("pictures of its network", source["channel_order"].upper())] if source["channel_order"] else []),
         ("changed", "; ".join(source["changes"]) or "nothing"),
         ("left out", "; ".join(f"{name} ({why})" for name, why in source["left_out"].items()) or "nothing"),
         ("equal to", f"weights `{source['reference_sha256']}`" if source["reference_sha256"] else "not compared"),
@@ -138,33 +140,31 @@ def _training(run: Path) -> str:
     steps = [row for row in rows if row.get("event") == "train"]
     if not starts or not steps:
         raise CheckpointError(f"a start and training steps in {run / 'log.jsonl'}", "none", "give a training run")
-    arguments = starts[-1].get("arguments", {})
-    settings = {name: value for name, value in sorted(arguments.items()) if value not in (None, {}, [], "")}
     done = any(row.get("event") == "done" for row in rows)
     words = (
         f"{steps[-1]['step']} steps of {starts[-1].get('effective_batch')} items; last loss {steps[-1]['loss']:.4g}."
     )
-    hashes = [
-        f"`{name}` `{value}`" for name, value in sorted(starts[-1].items()) if name.endswith(("_hash", "_sha256"))
-    ]
+    restarts = [row for row in starts if row.get("changes")]
+    changes = [f"* restarted at step {row['step']} with {'; '.join(row['changes'])}\n" for row in restarts]
+    state = [] if done else ["The run did not end: these are weights of a checkpoint.\n"]
+    facts = {name: value for name, value in starts[-1].items() if name not in HEADER and _is_said(value)}
+    hashes = [f"`{name}` `{value}`" for name, value in sorted(facts.items()) if name.endswith(HASHES)]
+    settings = [(name, f"`{_setting(facts[name])}`") for name in sorted(facts) if not name.endswith(HASHES)]
     validations = [row for row in rows if row.get("event") == "validation"]
-    shown = _table(("held-out figure", "value"), _figures(validations[-1])) if validations else ""
-    changes = [
-        f"* restarted at step {row['step']} with {'; '.join(row['changes'])}" for row in starts if row.get("changes")
-    ]
-    state = "" if done else "The run did not end: these are weights of a checkpoint.\n"
-    listed = _table(("setting", "value"), [(name, f"`{json.dumps(value)}`") for name, value in settings.items()])
-    return "\n".join(
-        [
-            f"## Training\n\n{words}",
-            state,
-            *changes,
-            "",
-            f"Made from: {', '.join(hashes) or 'no hashes recorded'}.\n",
-            shown,
-            listed,
-        ]
-    )
+    shown = [_table(("held-out figure", "value"), _figures(validations[-1]))] if validations else []
+    made = f"Made from {', '.join(hashes) or 'data without recorded hashes'}.\n"
+    parts = [f"## Training\n\n{words}\n", *state, *changes, made, *shown, _table(("setting", "value"), settings)]
+    return "\n".join(parts)
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a setting is on: 0 is a value, False and nothing at all are not."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _setting(value: Any) -> str:
+    """A setting; of a path the name alone, because folders of a machine are nobody's business."""
+    return PurePath(value).name if isinstance(value, str) and "/" in value else json.dumps(value)
 
 
 def _figures(row: Mapping[str, Any]) -> list[tuple[str, str]]:

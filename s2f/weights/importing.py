@@ -33,7 +33,7 @@ class Source:
         file: name of the file.
         bytes: its size.
         sha256: of the file.
-        channel_order: of the pictures that the file's network reads.
+        channel_order: of the pictures that the file's network reads; None of a network of voices.
         changes: what was changed on the way.
         left_out: tensors that our network has no place for, and why.
         reference_sha256: of the weights that it was compared with and equals; None where there were none.
@@ -44,7 +44,7 @@ class Source:
     file: str
     bytes: int
     sha256: str
-    channel_order: str
+    channel_order: str | None
     changes: tuple[str, ...]
     left_out: Mapping[str, str]
     reference_sha256: str | None
@@ -78,8 +78,8 @@ def import_weights(
         CheckpointError: the file is not of this kind, damaged, too large, would run code, has another hash, or differs
             from the reference.
         OutputError: `out` exists.
-        UsageError: an unknown kind, a channel order that is missing or contradicts what is known, or a reference for a
-            network without pictures.
+        UsageError: an unknown kind, a channel order that is missing or contradicts what is known, or a channel order or
+            a reference for a network without pictures.
     """
     from s2f.provenance import weights_sha256
 
@@ -101,7 +101,7 @@ def import_weights(
         path.name,
         path.stat().st_size,
         found,
-        order,
+        order if known.pictures else None,
         conversion.changes,
         conversion.left_out,
         weights_sha256(reference) if reference is not None else None,
@@ -124,11 +124,13 @@ def _read(
 ) -> tuple[ChannelOrder, Conversion]:
     """The channel order of the file, and its content."""
     if kind.order is not None:
+        if given is not None and not kind.pictures:
+            raise UsageError("a channel order for networks of pictures", kind.file, "leave it out")
         if given not in (None, kind.order):
             raise UsageError(f"channel order {kind.order}, which is known of {kind.file}", f"{given}", "leave it out")
         conversion = kind.convert(path, kind.order)
         if reference is not None and not conversion.first:
-            raise UsageError("a reference for networks of pictures", kind.file, "leave out --reference")
+            raise UsageError("a reference for a network of pictures", kind.file, "leave out --reference")
         return kind.order, conversion
     if given is None and reference is None:
         raise UsageError(f"--channel_order rgb or bgr for {kind.file}", "none", kind.why_open)

@@ -147,4 +147,8 @@ def _fault(folder: Path, name: str, expected: str) -> str | None:
 def _files(folder: Path) -> list[Path]:
     """All files but the list itself, in the order of their names."""
     found = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    if linked := [path for path in found if path.is_dir()]:
+        raise CheckpointError(
+            f"files inside {folder}", f"{linked[0]}, a link to a folder", "put the folder itself there"
+        )
     return sorted((p for p in found if p != folder / MANIFEST), key=lambda path: path.relative_to(folder).as_posix())

@@ -266,6 +266,11 @@ def test_json_beyond_its_bound(folder, monkeypatch):
     refused(folder, "at most 0.0001 MB of JSON")
 
 
+def test_json_nested_without_end(folder):
+    (folder / "config.json").write_text('{"a":' * 100_000)
+    refused(folder, "config.json", "cannot be read")
+
+
 def test_a_config_that_asks_for_much_takes_no_memory(folder):
     """A network of 4 TB is compared with the file by its shapes, and never made."""
     change_config(folder, feature_size=1_000_000, hidden_size=1_000_000, basis_size=1000, basis_size_px=10_000)

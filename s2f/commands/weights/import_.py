@@ -55,6 +55,6 @@ def run(arguments: Namespace) -> int:
     lines += [f"  changed: {change}" for change in source.changes]
     lines += [f"  left out: {name} ({why})" for name, why in source.left_out.items()]
     if source.reference_sha256:
-        lines.append(f"  equal to {config.reference}, pictures {source.channel_order.upper()}")
+        lines.append(f"  equal to {config.reference}; pictures of its network {source.channel_order}")
     print("\n".join([*lines, verify(config.out).table()]))
     return EXIT_OK

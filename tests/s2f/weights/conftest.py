@@ -11,7 +11,13 @@ START = {
     "changes": [],
     "split_hash": "abc123",
     "decoder_sha256": "d00d",
-    "arguments": {"learning_rate": 0.001, "seed": 3, "resume_from_checkpoint": None, "loss_weights": {"l1": 1.0}},
+    "learning_rate": 0.001,
+    "seed": 0,
+    "use_ema": False,
+    "keep_best": None,
+    "loss_weights": {"l1": 1.0},
+    "teacher": "/home/somebody/teacher",
+    "arguments": {"learning_rate": 0.001, "output_dir": "/home/somebody/run"},
 }
 LOG = [
     START,

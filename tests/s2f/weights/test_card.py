@@ -66,6 +66,9 @@ def test_a_card_of_a_run_and_its_evaluation(tiny_checkpoint, finished_run, repor
         "`decoder_sha256` `d00d`",
         "| val_l1 | 0.3457 |",
         "| learning_rate | `0.001` |",
+        "| seed | `0` |",
+        "| teacher | `teacher` |",
+        "Made from `decoder_sha256` `d00d`, `split_hash` `abc123`.",
         "Protocol `matching/1`; split hash `abc123`",
         "| accuracy | v2f | U | n_way 2 | 0.728 | 0.700 to 0.750 | 0.5 | 1000 |",
         "undefined (too few)",
@@ -73,6 +76,8 @@ def test_a_card_of_a_run_and_its_evaluation(tiny_checkpoint, finished_run, repor
         "## Limits",
     ):
         assert said in text, said
+    for unsaid in ("use_ema", "keep_best", "somebody", "output_dir"):
+        assert unsaid not in text
     count = sum(p.numel() for p in tiny_networks(tiny_checkpoint))
     assert f"{count:,}" in text
     assert verify(tiny_checkpoint).ok

@@ -57,7 +57,10 @@ def test_refusals(published, tmp_path, capsys):
         capsys, "weights", "import", "ir50", published, "-o", out, "--channel_order", "rgb", "--sha256", "00FF"
     )
     assert "--channel_order rgb or bgr" in refused(capsys, "weights", "import", "ir50", published, "-o", out)
-    assert "a reference for networks of pictures" in refused(
+    assert "a channel order for networks of pictures" in refused(
+        capsys, "weights", "import", "vggvox", a_voice(tmp_path), "-o", out, "--channel_order", "rgb"
+    )
+    assert "a reference for a network of pictures" in refused(
         capsys, "weights", "import", "vggvox", a_voice(tmp_path), "-o", out, "--reference", tmp_path
     )
     assert "did you mean reference?" in refused(

@@ -98,6 +98,13 @@ def test_links_out_of_the_folder(tiny_checkpoint, tmp_path):
     assert "which leads to" in faults(tiny_checkpoint)
 
 
+def test_links_to_folders(tiny_checkpoint):
+    (tiny_checkpoint / "again").symlink_to(tiny_checkpoint / "decoder")
+    with pytest.raises(CheckpointError, match="a link to a folder"):
+        write_manifest(tiny_checkpoint)
+    assert "a link to a folder" in faults(tiny_checkpoint)
+
+
 def test_names_that_sha256sum_would_escape(tiny_checkpoint):
     (tiny_checkpoint / "a\nb").touch()
     with pytest.raises(CheckpointError, match="plain file names"):

@@ -263,6 +263,8 @@ def test_vggvox_for_identification(spectrogram, tmp_path):
     expected = stream_forward(VOICE, params, spectrogram[:, :, None])
     assert relative(voice_feature(tmp_path / "out", spectrogram), expected) <= 1e-5
     assert any("merged" in change for change in source.changes)
+    assert source.channel_order is None
+    assert "pictures of its network" not in (tmp_path / "out" / "README.md").read_text()
     assert list(load_voice_encoder(tmp_path / "out").config.channels) == [4, 5, 6, 5, 4]
 
 
