@@ -113,7 +113,31 @@ def batch_norm(name: str, scale: Any, shift: Any, mean: Any, variance: Any) -> d
     return {f"{name}.{key}": tensor(value) for key, value in values.items()}
 
 
-def read_means(picture: Any, default: tuple[float, ...]) -> list[float]:
-    """Channel means of a mean picture (H, W, 3) or (1, 1, 3); `default` where there is none."""
-    values = np.asarray(picture if picture is not None else default, np.float64).reshape(-1, 3)
-    return [round(float(value), 6) for value in values.mean(axis=0)]
+def struct_field(struct: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A struct within a struct of MATLAB; an empty one where there is none."""
+    value = struct.get(name)
+    found = value[0] if isinstance(value, list) and value else value
+    return found if isinstance(found, Mapping) else {}
+
+
+def read_means(path: Path, meta: Mapping[str, Any], default: tuple[float, ...]) -> list[float]:
+    """Channel means of MatConvNet's `normalization.averageImage`, a picture (H, W, 3) or three numbers.
+
+    Args:
+        path: the file, for messages.
+        meta: the struct that holds `normalization`.
+        default: means where there is no such picture.
+
+    Returns:
+        Three means, in RGB.
+
+    Raises:
+        CheckpointError: a picture that is not RGB, or not finite.
+    """
+    picture = struct_field(meta, "normalization").get("averageImage")
+    if picture is None:
+        return list(default)
+    values = np.asarray(picture, np.float64)
+    if values.ndim < 1 or (values.shape[-1] != 3 and values.shape != (3, 1)) or not np.isfinite(values).all():
+        raise CheckpointError(f"an averageImage (H, W, 3) in {path}", f"one of shape {values.shape}", OTHER_FILE)
+    return [round(float(value), 6) for value in values.reshape(-1, 3).mean(axis=0)]

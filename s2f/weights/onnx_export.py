@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from s2f.weights.networks import load_any, network_folders
 INSTALL = "pip install 's2f[onnx]'"
 TOLERANCE = 1e-4  # of the largest value, and at least of 1
 BATCHES = (1, 3)
-LENGTHS = (1.0, 1.37, 2.0)  # of the clips compared, in units of the first
+LENGTHS = (0.0, 1.37, 2.0)  # of the clips compared: the shortest, and in units of a second or the shortest
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,20 @@ class Exported:
         file: its name.
         inputs: names and shapes, for people.
         outputs: the same.
-        worst: largest difference from PyTorch over batches and lengths, in the units of the outputs.
-        largest: largest value compared.
+        differences: of each output, its name, the largest difference from PyTorch over batches and lengths, and the
+            largest value compared.
     """
 
     name: str
     file: str
     inputs: str
     outputs: str
-    worst: float
-    largest: float
+    differences: tuple[tuple[str, float, float], ...]
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is within 1e-4 (of the largest value, where that is above 1)."""
-        return self.worst <= TOLERANCE * max(1.0, self.largest)
+        """Whether every output is within 1e-4 of PyTorch's (of its largest value, where that is above 1)."""
+        return all(worst <= TOLERANCE * max(1.0, largest) for _, worst, largest in self.differences)
 
 
 class _Voice(nn.Module):
@@ -142,12 +142,13 @@ def _graph(network: ModelMixin) -> _Graph | None:
     free = torch.export.Dim.DYNAMIC
     if isinstance(network, VoiceEncoder):
         facts = {"sample_rate_hz": network.sample_rate_hz, "min_seconds": network.min_seconds}
-        shortest = max(network.min_seconds, 1.0) * network.sample_rate_hz
+        rate, shortest = network.sample_rate_hz, network.min_seconds
         outputs = [("feature", f"(batch, {network.embedding_dim})")]
         inputs = ("waveform", f"(batch, samples) mono in [-1, 1] at {network.sample_rate_hz} Hz")
 
         def clip(batch: int, length: float) -> Tensor:
-            return 0.1 * torch.randn(batch, int(shortest * length) + 1)
+            seconds = max(shortest, 1.0) * length if length else shortest
+            return 0.1 * torch.randn(batch, math.ceil(seconds * rate))
 
         return _Graph(_Voice(network), inputs, outputs, {0: free, 1: free}, clip, facts)
     if isinstance(network, FaceEncoder):
@@ -204,23 +205,24 @@ def _export(name: str, graph: _Graph, folder: Path, digest: str) -> Exported:
         program.model.metadata_props["s2f"] = json.dumps(facts)
         path = folder / f"{name or 'network'}.onnx"
         program.save(str(path))
-        worst, largest = _compare(path, graph)
+        differences = _compare(path, graph)
     inputs, outputs = " ".join(graph.inputs), ", ".join(" ".join(output) for output in graph.outputs)
-    exported = Exported(name, path.name, inputs, outputs, worst, largest)
+    exported = Exported(name, path.name, inputs, outputs, differences)
     if not exported.agrees:
         expected = f"{path.name} within {TOLERANCE:g} of PyTorch"
-        raise CheckpointError(expected, f"a difference of {worst:.2g}", "report this with the checkpoint's config.json")
+        got = "differences of " + ", ".join(f"{worst:.2g} ({name})" for name, worst, _ in differences)
+        raise CheckpointError(expected, got, "report this with the checkpoint's config.json")
     return exported
 
 
-def _compare(path: Path, graph: _Graph) -> tuple[float, float]:
-    """Largest difference from PyTorch over two batches and three lengths, and largest value."""
+def _compare(path: Path, graph: _Graph) -> tuple[tuple[str, float, float], ...]:
+    """Of each output the largest difference from PyTorch over two batches and three lengths, and the largest value."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its notes about buffers it could not share
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    worst = largest = 0.0
+    worst, largest = np.zeros((2, len(graph.outputs)))
     for batch in BATCHES:
         for length in LENGTHS if len(graph.dynamic) > 1 else LENGTHS[:1]:
             given = graph.draw(batch, length)
@@ -228,10 +230,11 @@ def _compare(path: Path, graph: _Graph) -> tuple[float, float]:
                 expected = graph.module(given)
             expected = expected if isinstance(expected, tuple) else (expected,)
             found = session.run(None, {graph.inputs[0]: given.numpy()})
-            for ours, theirs in zip(expected, found, strict=True):
-                worst = max(worst, float(np.abs(ours.numpy() - theirs).max()))
-                largest = max(largest, float(ours.abs().max()))
-    return worst, largest
+            for place, (ours, theirs) in enumerate(zip(expected, found, strict=True)):
+                worst[place] = max(worst[place], np.abs(ours.numpy() - theirs).max())
+                largest[place] = max(largest[place], float(ours.abs().max()))
+    names = [name for name, _ in graph.outputs]
+    return tuple(zip(names, worst.tolist(), largest.tolist(), strict=True))
 
 
 @contextmanager

@@ -104,8 +104,7 @@ def from_matconvnet(path: Path, order: ChannelOrder) -> Conversion:
     require_names(path, LAYERS, arrays)
     layers = {name: _pair(path, name, arrays[name], from_hwio) for name in CONVOLUTIONS}
     dense = {name: _pair(path, name, arrays[name], lambda kernel: from_hwio(kernel).flatten(1)) for name in DENSE}
-    normalization = _first(net.meta.get("normalization"))
-    means = read_means(normalization.get("averageImage"), MEANS_RGB)
+    means = read_means(path, net.meta, MEANS_RGB)
     return _conversion(layers | dense, order, [KERNELS], means)
 
 
@@ -196,8 +195,3 @@ def _modules(value: Any) -> list[TorchObject]:
     if not isinstance(inside, dict):
         return [value]
     return [module for number in sorted(inside) for module in _modules(inside[number])]
-
-
-def _first(value: Any) -> Mapping[str, Any]:
-    found = value[0] if isinstance(value, list) and value else value
-    return found if isinstance(found, dict) else {}

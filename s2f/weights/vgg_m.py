@@ -29,6 +29,7 @@ from s2f.weights.conversion import (
     from_hwio,
     read_means,
     require_names,
+    struct_field,
     tensor,
 )
 from s2f.weights.formats.matconvnet import Layer, Net, read_net
@@ -116,8 +117,7 @@ def from_svhf(path: Path, order: ChannelOrder) -> Conversion:
         got = f"{(after_voice + after_face)[0].name}"
         raise CheckpointError(f"streams of {path} that end with fc7", got, OTHER_FILE)
     shared = _joined(path, net, chains)
-    normalization = net.meta.get("face", [{}])[0].get("normalization", [{}])[0]
-    means = read_means(normalization.get("averageImage"), MEANS_RGB)
+    means = read_means(path, struct_field(net.meta, "face"), MEANS_RGB)
     parts = {
         "voice_encoder": _voice_part(voice),
         "face_encoder": _face_part(face, layout, means),

@@ -36,5 +36,6 @@ def run(arguments: Namespace) -> int:
     config = typed(ExportConfig, arguments)
     for file in export_onnx(packaged().get(config.checkpoint, config.checkpoint), config.out):
         print(f"{file.file}: {file.inputs} -> {file.outputs}")
-        print(f"  largest difference from PyTorch {file.worst:.1e}, of values up to {file.largest:.3g}")
+        for name, worst, largest in file.differences:
+            print(f"  {name}: largest difference from PyTorch {worst:.1e}, of values up to {largest:.3g}")
     return EXIT_OK
