@@ -8,8 +8,8 @@ import struct
 import numpy as np
 import pytest
 
-from s2f.errors import DatasetError
-from s2f.safe_pickle import load_plain
+from s2f.errors import CheckpointError, DatasetError
+from s2f.safe_pickle import load_arrays, load_plain
 
 PROTOCOLS = range(6)
 
@@ -159,3 +159,56 @@ def test_shared_and_circular_content(tmp_path):
     read = load_plain(written(tmp_path, [shared, shared]))
     assert read[0] is read[1]
     assert read[0][1] is read[0]
+
+
+def arrays(tmp_path, content):
+    path = tmp_path / "arrays.pkl"
+    path.write_bytes(content)
+    with path.open("rb") as stream:
+        return load_arrays(stream, path)
+
+
+@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("kind", ["<f4", ">f8", "<f2", "<i8", ">i2", "u1", "?"])
+def test_arrays_of_numbers(tmp_path, protocol, kind):
+    stored = {"a": {"b": np.arange(24).reshape(2, 3, 4).astype(kind), "turned": np.arange(6.0).reshape(2, 3).T}, "n": 3}
+    read = arrays(tmp_path, pickle.dumps(stored, protocol))
+    np.testing.assert_array_equal(read["a"]["b"], stored["a"]["b"])
+    np.testing.assert_array_equal(read["a"]["turned"], stored["a"]["turned"])
+    assert read["a"]["b"].dtype.isnative
+    assert read["n"] == 3
+
+
+def test_an_array_of_one_object_is_that_object(tmp_path):
+    stored = np.array({"a": np.zeros(2)}, dtype=object)
+    assert list(arrays(tmp_path, pickle.dumps(stored, 2))) == ["a"]
+    with pytest.raises(CheckpointError, match="several objects"):
+        arrays(tmp_path, pickle.dumps(np.array([{}, {}], dtype=object), 2))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (np.array(["text"]), "an array of numpy dtype U16"),
+        (np.array([1 + 2j]), "numpy dtype 'c16'"),
+        (np.zeros(2, [("a", "f4")]), "numpy dtype 'V4'"),
+        (bytearray(b"x"), "bytearray"),
+        (Calls(os.system, "true"), "system"),
+    ],
+)
+def test_what_is_no_array_of_numbers(tmp_path, content, says):
+    with pytest.raises(CheckpointError, match=says):
+        arrays(tmp_path, pickle.dumps({"a": content}, 4))
+
+
+def test_arrays_of_the_wrong_size_and_lists_without_end(tmp_path):
+    right = pickle.dumps(np.zeros(3, "<f4"), 4)
+    assert right.count(b"K\x03\x85") == 1  # the shape (3,)
+    with pytest.raises(CheckpointError, match="20 bytes for an array"):
+        arrays(tmp_path, right.replace(b"K\x03\x85", b"K\x05\x85"))
+    endless = [1]
+    endless.append(endless)
+    with pytest.raises(CheckpointError, match="RecursionError"):
+        arrays(tmp_path, pickle.dumps(endless, 4))
+    with pytest.raises(CheckpointError, match="readable pickle"):
+        arrays(tmp_path, b"cnumpy\nndarray\n)R.")
