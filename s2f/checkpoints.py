@@ -21,6 +21,7 @@ INDEX_NAMES = tuple(f"{name}.index.json" for name in WEIGHTS_NAMES)  # of weight
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 NAMED_AT_MOST = 8
 MAX_JSON_BYTES = 10_000_000
+MAX_WEIGHTS_BYTES = 20_000_000_000  # of one network; the largest published one has 600 MB
 SAME_RUN = "use weights and config.json of the same training run"
 
 Network = TypeVar("Network", bound=Any)
@@ -188,7 +189,13 @@ def _weights_files(folder: Path) -> list[Path]:
         raise CheckpointError(f"one weights file in {folder}", got, "remove the one that does not belong there")
     if found:
         path = contained(found[0], folder)
-        return _indexed(path) if path.name in INDEX_NAMES else [path]
+        files = _indexed(path) if path.name in INDEX_NAMES else [path]
+        if (size := sum(file.stat().st_size for file in files)) > MAX_WEIGHTS_BYTES:
+            got = f"{size / 1e9:.1f} GB in {folder}"
+            raise CheckpointError(
+                f"at most {MAX_WEIGHTS_BYTES / 1e9:g} GB of weights", got, "copy the checkpoint again"
+            )
+        return files
     for path in sorted(folder.iterdir()):
         if path.suffix in PICKLE_SUFFIXES:
             _refuse_pickle(path)

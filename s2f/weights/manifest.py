@@ -13,6 +13,7 @@ from s2f.files import file_sha256, write_text
 
 MANIFEST = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+MAX_BYTES = 10_000_000
 AGAIN = "copy the whole checkpoint from its source"
 
 
@@ -88,6 +89,8 @@ def read_manifest(folder: Path) -> dict[str, str]:
     if not path.is_file():
         fix = "`s2f weights card` writes it for a checkpoint made before there were such lists"
         raise CheckpointError(f"{MANIFEST} in {folder}", "none", fix)
+    if path.stat().st_size > MAX_BYTES:
+        raise CheckpointError(f"at most {MAX_BYTES / 1e6:g} MB in {path}", "more", AGAIN)
     try:
         rows = [LINE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except UnicodeDecodeError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from encoders.voice.thin_resnet import ThinResNet34
@@ -20,11 +19,12 @@ from s2f.weights.conversion import (
     require_names,
     tensor,
 )
-from s2f.weights.formats.keras import read_layers
+from s2f.weights.formats.keras import ordered, read_layers
 
 BLOCKS = (2, 3, 3, 3)
 STEM = "conv1_1/3x3_s1"
 RESIDUAL = {0: "1x1_reduce", 2: "3x3", 4: "1x1_increase"}  # place in a block's residual branch
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 CLASSIFIER = "prediction"
 
 
@@ -48,16 +48,14 @@ def from_keras(path: Path, order: ChannelOrder) -> Conversion:
     require_names(path, [*normed, *(f"{name}/bn" for name in normed), *dense, f"{kind}_pool"], arrays)
     state: dict[str, Tensor] = {}
     for theirs, ours in normed.items():
-        require_names(path, ("kernel",), arrays[theirs])
-        state |= {f"{ours}.0.weight": from_hwio(arrays[theirs]["kernel"])}
-        state |= _norm(path, f"{ours}.1", arrays[f"{theirs}/bn"])
+        (kernel,) = ordered(path, theirs, arrays[theirs], ("kernel",))
+        norm = ordered(path, f"{theirs}/bn", arrays[f"{theirs}/bn"], NORM)
+        state |= {f"{ours}.0.weight": from_hwio(kernel)} | batch_norm(f"{ours}.1", *norm)
     for theirs, ours in dense.items():
-        require_names(path, ("kernel", "bias"), arrays[theirs])
-        kernel = arrays[theirs]["kernel"]
+        kernel, bias = ordered(path, theirs, arrays[theirs], ("kernel", "bias"))
         state |= {f"{ours}.weight": tensor(kernel.T) if kernel.ndim == 2 else from_hwio(kernel)}
-        state |= {f"{ours}.bias": tensor(arrays[theirs]["bias"])}
-    require_names(path, ("centers",), arrays[f"{kind}_pool"])
-    centres = arrays[f"{kind}_pool"]["centers"]
+        state |= {f"{ours}.bias": tensor(bias)}
+    (centres,) = ordered(path, f"{kind}_pool", arrays[f"{kind}_pool"], ("centers",))
     clusters, ghosts = _clusters(path, len(centres), centres.shape[-1], state["fc6.weight"].shape[1])
     state["vlad.centres"] = tensor(centres[:clusters])
     left = {name: "the classifier of speakers" for name in stored if name == CLASSIFIER}
@@ -90,9 +88,3 @@ def _clusters(path: Path, rows: int, size: int, inputs: int) -> tuple[int, int]:
         got = f"{rows} centres of {size} and {inputs} inputs of fc6"
         raise CheckpointError(f"inputs of fc6 in {path} for at most as many clusters as centres", got, OTHER_FILE)
     return clusters, rows - clusters
-
-
-def _norm(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    keys = ("gamma", "beta", "moving_mean", "moving_variance")
-    require_names(path, keys, arrays)
-    return batch_norm(name, *(arrays[key] for key in keys))

@@ -27,7 +27,7 @@ from s2f.weights.conversion import (
     tensor,
 )
 from s2f.weights.formats.caffe import read_blobs
-from s2f.weights.formats.keras import read_layers
+from s2f.weights.formats.keras import ordered, read_layers
 from s2f.weights.formats.matconvnet import read_net
 from s2f.weights.formats.torch7 import TorchObject, read_object
 from s2f.weights.formats.torch_file import read_state_dict
@@ -166,8 +166,7 @@ def _pair(path: Path, name: str, arrays: Sequence[Any], kernel: Callable[[Any], 
 
 
 def _keras_pair(path: Path, name: str, arrays: Mapping[str, np.ndarray], kernel: Callable[[Any], Tensor]) -> Layer:
-    require_names(path, ("kernel", "bias"), arrays)
-    return _pair(path, name, [arrays["kernel"], arrays["bias"]], kernel)
+    return _pair(path, name, ordered(path, name, arrays, ("kernel", "bias")), kernel)
 
 
 def _transposed(matrix: np.ndarray) -> Tensor:

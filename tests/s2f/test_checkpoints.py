@@ -266,6 +266,11 @@ def test_json_beyond_its_bound(folder, monkeypatch):
     refused(folder, "at most 0.0001 MB of JSON")
 
 
+def test_weights_beyond_their_bound(folder, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MAX_WEIGHTS_BYTES", 1000)
+    refused(folder, "at most 1e-06 GB of weights")
+
+
 def test_json_nested_without_end(folder):
     (folder / "config.json").write_text('{"a":' * 100_000)
     refused(folder, "config.json", "cannot be read")

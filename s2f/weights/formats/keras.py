@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,29 @@ def read_layers(path: Path) -> dict[str, dict[str, np.ndarray]]:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise damaged(path, "a Keras weights file", error) from error
+
+
+def ordered(path: Path, layer: str, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+    """A layer's arrays in the order of `names`.
+
+    Old versions of Keras called them otherwise (`conv1_1_W`), in the same order; Keras itself goes by order alone.
+
+    Args:
+        path: the file, for messages.
+        layer: name of the layer, for messages.
+        arrays: its arrays by short name.
+        names: how Keras calls them now.
+
+    Returns:
+        The arrays.
+
+    Raises:
+        CheckpointError: another number of arrays.
+    """
+    if len(arrays) != len(names):
+        expected, got = f"{', '.join(names)} of {layer} in {path}", ", ".join(arrays) or "nothing"
+        raise CheckpointError(expected, got, "give the file that this kind names")
+    return [arrays[name] for name in names] if arrays.keys() == set(names) else list(arrays.values())
 
 
 def _is_outside(dataset: Any, file: Any) -> bool:

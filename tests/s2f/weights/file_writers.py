@@ -15,7 +15,8 @@ def write_keras(path, layers, inside=None):
         root.attrs["backend"] = b"tensorflow"
         for name, arrays in layers.items():
             group = root.require_group(name)
-            group.attrs["weight_names"] = np.array([f"{name}/{short}:0".encode() for short in arrays], dtype="S")
+            names = [f"{name}/{short}:0".encode() for short in arrays]
+            group.attrs["weight_names"] = np.array(names, dtype="S") if names else np.zeros(0)
             for short, array in arrays.items():
                 group.create_dataset(f"{name}/{short}:0", data=np.asarray(array, np.float32))
 

@@ -10,6 +10,7 @@ import pytest
 import s2f
 from s2f.checkpoints import packaged
 from s2f.errors import CheckpointError
+from s2f.weights import manifest
 from s2f.weights.manifest import MANIFEST, read_manifest, verify, write_manifest
 
 
@@ -96,6 +97,11 @@ def test_links_out_of_the_folder(tiny_checkpoint, tmp_path):
     shutil.move(tiny_checkpoint / MANIFEST, tmp_path / MANIFEST)
     (tiny_checkpoint / MANIFEST).symlink_to(tmp_path / MANIFEST)
     assert "which leads to" in faults(tiny_checkpoint)
+
+
+def test_a_list_beyond_its_bound(tiny_checkpoint, monkeypatch):
+    monkeypatch.setattr(manifest, "MAX_BYTES", 100)
+    assert "at most 0.0001 MB" in faults(tiny_checkpoint)
 
 
 def test_links_to_folders(tiny_checkpoint):

@@ -231,6 +231,17 @@ def test_keras(keras_net, picture, tmp_path, inside):
     require_equal(tmp_path / "out", picture, *keras_forward(keras_net, last(picture, RGB, BACKWARD)))
 
 
+def test_names_of_an_older_keras(keras_net, picture, tmp_path):
+    """Keras 1 called a layer's arrays W and b, after the layer."""
+    old = {name: {f"{name}_W": a["kernel"], f"{name}_b": a["bias"]} for name, a in keras_net.items()}
+    write_keras(tmp_path / "old.h5", old)
+    import_weights("vgg_face_keras", tmp_path / "old.h5", tmp_path / "out")
+    require_equal(tmp_path / "out", picture, *keras_forward(keras_net, last(picture, RGB, BACKWARD)))
+    write_keras(tmp_path / "odd.h5", keras_net | {"fc7": {"kernel": keras_net["fc7"]["kernel"]}})
+    with pytest.raises(CheckpointError, match=r"kernel, bias of fc7 in .*, got kernel;"):
+        import_weights("vgg_face_keras", tmp_path / "odd.h5", tmp_path / "no")
+
+
 def deepface_layers(keras_net):
     """Unnamed layers; the dense ones are convolutions over the maps (7, 7, C)."""
     layers = {}

@@ -282,6 +282,12 @@ def test_another_geometry_is_refused(tmp_path):
     )
     with pytest.raises(CheckpointError, match="a ReLU after conv4"):
         import_weights("vggvox", tmp_path / "b.mat", tmp_path / "out")
+    svhf_file(tmp_path / "d.mat", order=("face1", "face1", "voice"))
+    with pytest.raises(CheckpointError, match=r"one layer of .* that joins the three streams"):
+        import_weights("svhf", tmp_path / "d.mat", tmp_path / "out")
+    svhf_file(tmp_path / "e.mat", normed=3)
+    with pytest.raises(CheckpointError, match="hidden layers and two logits"):
+        import_weights("svhf", tmp_path / "e.mat", tmp_path / "out")
     write_simplenn(tmp_path / "c.mat", simple_layers(params)[:6], {}, "net")
     with pytest.raises(CheckpointError, match="got 4; give the file"):
         import_weights("vggvox", tmp_path / "c.mat", tmp_path / "out")
@@ -290,20 +296,19 @@ def test_another_geometry_is_refused(tmp_path):
 JOINED = [("fc_a", 10), ("fc_b", 6), ("fc_c", 2)]
 
 
-def svhf_file(path, order=("face1", "face2", "voice"), shared=True, face=FACE):
-    """SVHF-Net as a DagNN; `order` is that of the join's inputs. Returns all parameters by stream."""
+def svhf_file(path, order=("face1", "face2", "voice"), shared=True, face=FACE, normed=2):
+    """SVHF-Net as a DagNN; `order` is that of the join's inputs, `normed` counts layers after it that have batch norms.
+
+    Returns all parameters by stream.
+    """
     faces, voices = stream_params(face, 11, 3), stream_params(VOICE, 12, 1)
     random, params = np.random.default_rng(13), {}
     before, joint = 3 * 8, {}
     for place, (name, width) in enumerate(JOINED):
         joint[f"{name}f"] = random.normal(0, 2 / np.sqrt(before), (1, 1, before, width)).astype(np.float32)
         joint[f"{name}b"] = random.normal(0, 0.2, (width, 1)).astype(np.float32)
-        if place < 2:
-            joint[f"{name}m"], joint[f"{name}a"] = (
-                random.uniform(0.5, 1.5, (width, 1)),
-                random.normal(0, 0.3, (width, 1)),
-            )
-            joint[f"{name}x"] = np.stack([random.normal(0, 0.3, width), random.uniform(0.6, 1.6, width)], axis=1)
+        joint[f"{name}m"], joint[f"{name}a"] = random.uniform(0.5, 1.5, (width, 1)), random.normal(0, 0.3, (width, 1))
+        joint[f"{name}x"] = np.stack([random.normal(0, 0.3, width), random.uniform(0.6, 1.6, width)], axis=1)
         before = width
     params |= {f"face_{n}": a for n, a in faces.items()} | {f"voice_{n}": a for n, a in voices.items()} | joint
     one, end1 = graph_layers(face, "input_face1", "_face1", "face_")
@@ -323,11 +328,12 @@ def svhf_file(path, order=("face1", "face2", "voice"), shared=True, face=FACE):
             (name, "dagnn.Conv", [variable], [f"{name}_out"], [f"{name}f", f"{name}b"], {"stride": 1.0, "pad": 0.0})
         )
         variable = f"{name}_out"
+        if place < normed:
+            arrays = [f"{name}m", f"{name}a", f"{name}x"]
+            layers.append((f"bn_{name}", "dagnn.BatchNorm", [variable], [f"{name}_n"], arrays, {}))
+            variable = f"{name}_n"
         if place < 2:
-            layers.append(
-                (f"bn_{name}", "dagnn.BatchNorm", [variable], [f"{name}_n"], [f"{name}m", f"{name}a", f"{name}x"], {})
-            )
-            layers.append((f"relu_{name}", "dagnn.ReLU", [f"{name}_n"], [f"{name}_r"], [], {}))
+            layers.append((f"relu_{name}", "dagnn.ReLU", [variable], [f"{name}_r"], [], {}))
             variable = f"{name}_r"
     layers.append(("softmax", "dagnn.SoftMax", [variable], ["softmax"], [], {}))
     meta = {

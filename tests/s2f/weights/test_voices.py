@@ -1,5 +1,9 @@
 """SoundNet, Thin ResNet-34 and Fast ResNetSE34L: files compute what their own frameworks would."""
 
+import io
+import pickle
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -81,14 +85,26 @@ def test_soundnet_arrays(soundnet, clip, tmp_path, protocol):
     assert set(source.left_out) == {"conv7", "conv8", "conv8_2"}
 
 
-def write_python2_npy(path, layers):
-    """What numpy under Python 2 wrote: protocol 2, names of numpy.core, raw bytes as text."""
-    import pickle
+class Python2(pickle._Pickler):
+    """Writes bytes and short texts as Python 2 wrote its strings."""
 
-    content = pickle.dumps(np.array(layers, dtype=object), 2).replace(b"numpy._core", b"numpy.core")
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_string(self, value):
+        raw = value if isinstance(value, bytes) else value.encode("ascii")
+        self.write(b"T" + struct.pack("<i", len(raw)) + raw)
+        self.memoize(value)
+
+    dispatch[bytes] = dispatch[str] = save_string
+
+
+def write_python2_npy(path, layers):
+    """What numpy wrote under Python 2: protocol 2, names of numpy.core, raw data as strings."""
+    content = io.BytesIO()
+    Python2(content, 2).dump(np.array(layers, dtype=object))
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
-        file.write(content)
+        file.write(content.getvalue().replace(b"numpy._core", b"numpy.core"))
 
 
 def torch_soundnet(layers, convolution, norm, last):
