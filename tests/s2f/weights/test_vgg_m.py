@@ -304,7 +304,7 @@ def svhf_file(path, order=("face1", "face2", "voice"), shared=True, face=FACE, n
     faces, voices = stream_params(face, 11, 3), stream_params(VOICE, 12, 1)
     random, params = np.random.default_rng(13), {}
     before, joint = 3 * 8, {}
-    for place, (name, width) in enumerate(JOINED):
+    for name, width in JOINED:
         joint[f"{name}f"] = random.normal(0, 2 / np.sqrt(before), (1, 1, before, width)).astype(np.float32)
         joint[f"{name}b"] = random.normal(0, 0.2, (width, 1)).astype(np.float32)
         joint[f"{name}m"], joint[f"{name}a"] = random.uniform(0.5, 1.5, (width, 1)), random.normal(0, 0.3, (width, 1))
