@@ -12,7 +12,7 @@ import torch
 from scipy.io import savemat
 
 from s2f.errors import CheckpointError
-from s2f.weights.formats import limits
+from s2f.weights.formats import limits, matconvnet
 from s2f.weights.formats.caffe import read_blobs
 from s2f.weights.formats.keras import read_layers
 from s2f.weights.formats.matconvnet import read_net
@@ -259,6 +259,7 @@ def test_a_mat_file_that_unpacks_without_end_is_stopped(tmp_path, monkeypatch):
     head = (tmp_path / "a.mat").read_bytes()[:128]
     packed = zlib.compress(bytes(50_000_000), 9)
     (tmp_path / "a.mat").write_bytes(head + struct.pack("<ii", 15, len(packed)) + packed)
+    assert matconvnet._unpacked_size(tmp_path / "a.mat") < 3_000_000
     with pytest.raises(CheckpointError, match="GB of weights"):
         read_net(tmp_path / "a.mat")
 
