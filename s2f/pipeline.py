@@ -8,7 +8,7 @@ face feature, the face decoder draws the canonical face of that feature. `recons
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,9 +25,7 @@ from s2f.files import replaced_entries
 from s2f.images import to_pil, to_tensor
 from s2f.variation import decoder_scale
 from s2f.weights.manifest import write_manifest
-
-if TYPE_CHECKING:
-    from s2f.weights.card import CardFacts
+from s2f.weights.publishable import Publishable
 
 COMPONENTS = {
     "voice_encoder": ("Speech2FaceVoiceEncoder",),
@@ -55,7 +53,7 @@ class Speech2FaceOutput(BaseOutput):
     samples: list[list[Image.Image]]
 
 
-class Speech2FacePipeline(DiffusionPipeline):
+class Speech2FacePipeline(Publishable, DiffusionPipeline):
     """Draw the average-looking face that a model links with a voice."""
 
     _optional_components: ClassVar = list(OPTIONAL)  # diffusers reads it
@@ -123,34 +121,6 @@ class Speech2FacePipeline(DiffusionPipeline):
         with replaced_entries(folder) as partial:
             super().save_pretrained(partial, max_shard_size=max_shard_size)
         write_manifest(folder)
-
-    def push_to_hub(
-        self,
-        repo_id: str | None = None,
-        *,
-        card: "CardFacts",
-        to_folder: str | Path | None = None,
-        private: bool = False,
-    ) -> str:
-        """Publish this pipeline with a model card; see `s2f.weights.publish.publish`.
-
-        Args:
-            repo_id: repository `owner/name` of the hub.
-            card: licence, training run and evaluations for the card.
-            to_folder: folder to make instead; nothing is sent anywhere.
-            private: make the repository private.
-
-        Returns:
-            Where it is now.
-
-        Raises:
-            CheckpointError: see `s2f.weights.card.write_card`.
-            OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
-            UsageError: neither or both of `repo_id` and `to_folder`.
-        """
-        from s2f.weights.publish import publish_model
-
-        return publish_model(self, card, repo_id, to_folder, private)
 
     def register_to_config(self, **kwargs):
         """Store the configuration; our own networks are stored as exported by `s2f`, wherever they live.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,15 +20,13 @@ from s2f.errors import CheckpointError, UsageError
 from s2f.files import replaced_entries, write_text
 from s2f.matching.heads import HEADS, EmbeddingHead, MatchingHead
 from s2f.weights.manifest import write_manifest
-
-if TYPE_CHECKING:
-    from s2f.weights.card import CardFacts
+from s2f.weights.publishable import Publishable
 
 CLASS_NAME = "MatchingModel"
 PARTS = ("voice_encoder", "face_encoder", "head")
 
 
-class MatchingModel(nn.Module):
+class MatchingModel(Publishable, nn.Module):
     """Voice encoder, face encoder and head, in one checkpoint folder.
 
     Attributes:
@@ -162,34 +159,6 @@ class MatchingModel(nn.Module):
                 index[name] = [type(network).__module__, type(network).__name__]
             write_text(partial / "model_index.json", json.dumps(index, indent=2) + "\n")
         write_manifest(folder)
-
-    def push_to_hub(
-        self,
-        repo_id: str | None = None,
-        *,
-        card: CardFacts,
-        to_folder: str | Path | None = None,
-        private: bool = False,
-    ) -> str:
-        """Publish this system with a model card; see `s2f.weights.publish.publish`.
-
-        Args:
-            repo_id: repository `owner/name` of the hub.
-            card: licence, training run and evaluations for the card.
-            to_folder: folder to make instead; nothing is sent anywhere.
-            private: make the repository private.
-
-        Returns:
-            Where it is now.
-
-        Raises:
-            CheckpointError: see `s2f.weights.card.write_card`.
-            OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
-            UsageError: neither or both of `repo_id` and `to_folder`.
-        """
-        from s2f.weights.publish import publish_model
-
-        return publish_model(self, card, repo_id, to_folder, private)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> MatchingModel:

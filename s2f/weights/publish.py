@@ -6,21 +6,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.files import whole_folder
 from s2f.weights.card import CardFacts, write_card
 from s2f.weights.manifest import MANIFEST, read_manifest, verify
+from s2f.weights.publishable import Saveable
 
 CARD = "README.md"
-
-
-class Saveable(Protocol):
-    """A model that writes a checkpoint folder."""
-
-    def save_pretrained(self, folder: str | Path, /) -> None:
-        """Write the folder."""
 
 
 def publish(

@@ -44,24 +44,24 @@ def picture():
     return (np.stack([0.6 * x, 0.3 + 0.3 * y, 0.7 - 0.5 * x * y]) + noise).astype(np.float32)
 
 
-def forward_first(net, pixels):
-    """fc7 before its ReLU, and fc8, in the manner of Torch and Caffe; pixels (3, 224, 224), means taken off."""
+def forward(net, pixels, conv, pool):
+    """fc7 before its ReLU, and fc8, of pixels with means taken off, by layers of either order of dimensions."""
     x = pixels
     for name in CONVOLUTIONS:
-        x = relu(conv_first(x, *net[name], pad=PAD))
+        x = relu(conv(x, *net[name], pad=PAD))
         if name in ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"):
-            x = pool_first(x, (2, 2), (2, 2))
+            x = pool(x, (2, 2), (2, 2))
     return dense(net, x.ravel())
+
+
+def forward_first(net, pixels):
+    """In the manner of Torch and Caffe: pixels (3, 224, 224), kernels (O, I, H, W)."""
+    return forward(net, pixels, conv_first, pool_first)
 
 
 def forward_last(net, pixels):
-    """The same in the manner of Keras and MatConvNet: pixels (224, 224, 3), kernels (H, W, I, O)."""
-    x = pixels
-    for name in CONVOLUTIONS:
-        x = relu(conv_last(x, *net[name], pad=PAD))
-        if name in ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"):
-            x = pool_last(x, (2, 2), (2, 2))
-    return dense(net, x.ravel())
+    """In the manner of Keras and MatConvNet: pixels (224, 224, 3), kernels (H, W, I, O)."""
+    return forward(net, pixels, conv_last, pool_last)
 
 
 def dense(net, x):
