@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
@@ -135,7 +136,8 @@ def export_onnx(folder: str | Path, out: str | Path) -> list[Exported]:
         )
     digest = weights_sha256(folder)
     with whole_folder(final) as partial:
-        return [_export(name, graph, partial, digest) for name, graph in graphs.items()]
+        bar = tqdm(graphs.items(), desc="export", unit="network", disable=None)
+        return [_export(name, graph, partial, digest) for name, graph in bar]
 
 
 def _graph(network: ModelMixin) -> _Graph | None:
