@@ -25,8 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def refused(capsys):
-    """Function that asserts exit code 2 and one sentence, which it returns."""
+def refused(capsys, monkeypatch):
+    """Function that asserts exit code 2 and one sentence, which it returns.
+
+    A server that starts here says where Gradio keeps files; afterwards it is again what the session's server said.
+    """
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
 
     def refused(*words):
         assert cli.main(["demo", *map(str, words)]) == 2

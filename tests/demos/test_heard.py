@@ -73,7 +73,7 @@ def test_the_used_part_is_blue_the_rest_is_not():
 
 def test_one_picture_below_the_other():
     one, _ = share_of_blue(draw([Heard(tone(200), RATE, 2.0, 2.0)]))
-    two, _ = share_of_blue(draw([Heard(tone(200), RATE, 2.0, 2.0), Heard(tone(300), RATE, 2.0, 2.0)]))
+    two, _ = share_of_blue(draw([Heard(tone(200), RATE, 2.0, 2.0), Heard(tone(1500), RATE, 2.0, 2.0)]))
     assert two.shape[1] == one.shape[1]
     assert two.shape[0] == pytest.approx(2 * one.shape[0], abs=2)
     same = np.corrcoef(two[: len(one)].ravel(), one.ravel())[0, 1]
