@@ -118,6 +118,9 @@ def load_network(cls: type[Network], folder: str | Path) -> Network:
             place = {name: file for file in stored for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in place.items()}
             _compare(weights, expected, shapes, SAME_RUN)
+            if twice := sum(len(file.keys()) for file in stored) - len(place):
+                got = f"{twice} of them twice in the files of {folder}"
+                raise CheckpointError("every tensor once", got, "copy the whole checkpoint from its source")
             state = {name: file.get_tensor(name) for name, file in place.items()}
     except (SafetensorError, OSError) as error:
         got = f"{weights}, truncated or damaged ({error})"
@@ -147,7 +150,7 @@ def fill(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Pa
     own = {name: tensor.to(expected[name].dtype, copy=True) for name, tensor in state.items()}
     broken = [name for name, tensor in own.items() if not torch.isfinite(tensor).all()]
     if broken:
-        got = f"NaN or infinite values in {_named(broken)} of {source}"
+        got = f"NaN or infinite values in {named(broken)} of {source}"
         raise CheckpointError(
             "finite weights",
             got,
@@ -233,7 +236,7 @@ def _build(cls: type[Network], folder: Path) -> Network:
     unknown = sorted(options - set(inspect.signature(cls.__init__).parameters))
     if unknown:
         fix = "update s2f; the checkpoint comes from another version"
-        raise CheckpointError(f"options of {cls.__name__} in {path}", _named(unknown), fix)
+        raise CheckpointError(f"options of {cls.__name__} in {path}", named(unknown), fix)
     try:
         return cls.from_config(config)
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -252,12 +255,13 @@ def _compare(
         if shapes[name] != expected[name]
     ]
     kinds = (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-    faults = [f"{kind} {_named(names)}" for kind, names in kinds if names]
+    faults = [f"{kind} {named(names)}" for kind, names in kinds if names]
     if faults:
         raise CheckpointError(f"the tensors of its config in {weights}", "; ".join(faults), fix)
 
 
-def _named(names: Iterable[str]) -> str:
+def named(names: Iterable[str]) -> str:
+    """The first few of many names, and how many more there are, for messages."""
     names = list(names)
     rest = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
     return ", ".join(names[:NAMED_AT_MOST]) + rest

@@ -12,7 +12,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from s2f.checkpoints import fill
+from s2f.checkpoints import fill, named
 from s2f.errors import CheckpointError
 
 ChannelOrder = Literal["rgb", "bgr"]
@@ -88,10 +88,7 @@ def require_names(path: Path, expected: Iterable[str], found: Iterable[str]) -> 
     """
     expected, found = list(expected), list(found)
     kinds = {"missing": [n for n in expected if n not in found], "extra": [n for n in found if n not in expected]}
-    faults = [
-        f"{kind} {', '.join(names[:8])}" + (" ..." if names[8:] else "") for kind, names in kinds.items() if names
-    ]
-    if faults:
+    if faults := [f"{kind} {named(names)}" for kind, names in kinds.items() if names]:
         raise CheckpointError(f"the {len(expected)} arrays of this kind in {path}", "; ".join(faults), OTHER_FILE)
 
 
@@ -138,6 +135,11 @@ def read_means(path: Path, meta: Mapping[str, Any], default: tuple[float, ...]) 
     if picture is None:
         return list(default)
     values = np.asarray(picture, np.float64)
-    if values.ndim < 1 or (values.shape[-1] != 3 and values.shape != (3, 1)) or not np.isfinite(values).all():
+    if (
+        not values.size
+        or values.ndim < 1
+        or (values.shape[-1] != 3 and values.shape != (3, 1))
+        or not np.isfinite(values).all()
+    ):
         raise CheckpointError(f"an averageImage (H, W, 3) in {path}", f"one of shape {values.shape}", OTHER_FILE)
     return [round(float(value), 6) for value in values.reshape(-1, 3).mean(axis=0)]

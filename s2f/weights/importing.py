@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from s2f import __version__
+from s2f.checkpoints import named
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.files import file_sha256, whole_folder, write_text
 from s2f.matching.model import MatchingModel
@@ -151,9 +152,8 @@ def _require_same(path: Path, ours: Mapping[str, Tensor], reference: str | Path)
     """Refuse weights that differ from the reference's; a reversed first convolution is called so."""
     theirs = load_any(reference).state_dict()
     faults = [_fault(name, ours, theirs) for name in sorted(ours.keys() | theirs.keys())]
-    if named := [fault for fault in faults if fault]:
-        more = f" and {len(named) - 3} more" if named[3:] else ""
-        got = f"another {', '.join(named[:3])}{more}"
+    if any(faults):
+        got = f"another {named(filter(None, faults))}"
         fix = "one of the two is another network, or its layout or channel order is not what its kind says"
         raise CheckpointError(f"the weights of {reference} in {path}", got, fix)
 

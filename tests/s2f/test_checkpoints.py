@@ -208,6 +208,13 @@ def test_weights_in_several_files(folder, tiny_pipeline):
     refused(folder, "missing ")
 
 
+def test_a_tensor_in_two_files_is_refused(folder):
+    sharded(folder)
+    both = load_file(folder / "model-1.safetensors") | load_file(folder / "model-2.safetensors")
+    save_file(both, folder / "model-2.safetensors")
+    refused(folder, "every tensor once", "twice in the files of")
+
+
 def test_diffusers_own_shards_are_read(tmp_path, tiny_pipeline):
     tiny_pipeline.decoder.save_pretrained(tmp_path / "decoder", max_shard_size=2000)
     assert len(list((tmp_path / "decoder").glob("*.safetensors"))) > 1

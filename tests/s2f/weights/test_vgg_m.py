@@ -7,6 +7,7 @@ import torch
 from s2f.backbones import load_face_encoder, load_voice_encoder
 from s2f.errors import CheckpointError
 from s2f.matching.model import MatchingModel
+from s2f.weights.conversion import read_means
 from s2f.weights.importing import import_weights
 from tests.s2f.weights.file_writers import write_dagnn, write_simplenn
 from tests.s2f.weights.numpy_layers import (
@@ -282,6 +283,9 @@ def test_another_geometry_is_refused(tmp_path):
     )
     with pytest.raises(CheckpointError, match="a ReLU after conv4"):
         import_weights("vggvox", tmp_path / "b.mat", tmp_path / "out")
+    for picture in (np.zeros((0, 3)), np.zeros((4, 4)), np.full((1, 1, 3), np.nan)):
+        with pytest.raises(CheckpointError, match="an averageImage"):
+            read_means(tmp_path / "a.mat", {"normalization": {"averageImage": picture}}, (0.0, 0.0, 0.0))
     svhf_file(tmp_path / "d.mat", order=("face1", "face1", "voice"))
     with pytest.raises(CheckpointError, match=r"one layer of .* that joins the three streams"):
         import_weights("svhf", tmp_path / "d.mat", tmp_path / "out")
