@@ -30,19 +30,26 @@ from jaxtyping import Float
 from PIL import Image
 from tqdm import tqdm
 
-from eval.craniofacial import control_rows, craniofacial_rows
-from eval.craniofacial_pairs import point_pairs
-from eval.pictures import pair_folders
-from s2f.craniofacial import MEASURES, PUBLISHED_CORRELATIONS, craniofacial_measures
-from s2f.files import write_bytes, write_text
-from s2f.simulate.faces import Person
-from s2f.simulate.makehuman import load_head
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.natural import AGE_RANGE_YEARS, BASIS, MIX_CONCENTRATION, NaturalLaw, fit_natural_law, hat_weights
-from s2f.simulate.planting import measure_matrix
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.shaping import with_measures
-from s2f.simulate.views import canonical_landmarks, render_canonical
+from eval.craniofacial.evaluate import control_rows, craniofacial_rows
+from eval.craniofacial.pairs import point_pairs
+from eval.faces.pictures import pair_folders
+from s2f.faces.craniofacial import MEASURES, PUBLISHED_CORRELATIONS, craniofacial_measures
+from s2f.runtime.files import write_bytes, write_text
+from s2f.simulate.head.makehuman import load_head
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.person import Person
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.identity.face import with_measures
+from s2f.simulate.population.face_statistics import (
+    AGE_RANGE_YEARS,
+    BASIS,
+    MIX_CONCENTRATION,
+    NaturalLaw,
+    fit_natural_law,
+    hat_weights,
+)
+from s2f.simulate.population.solve import measure_matrix
+from s2f.simulate.render.views import canonical_landmarks, render_canonical
 
 CLOSE = 0.07
 MOST = 0.9  # of an independent part of the measures that a pair has in common

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from train_step import SIZES, InMemoryTask, logged_steps, our_task, recipe_arguments
 
 from s2f.datasets import DatasetFolder
-from s2f.training.voice_clips import VoiceClips
-from s2f.training.voice_pairs import FaceSide, ShardFaces, TableFaces
+from s2f.training.speech2face.pairs import FaceSide, ShardFaces, TableFaces
+from s2f.training.voices.clips import VoiceClips
 
 SAMPLE_RATE_HZ = 16000
 FEATURE_SIZE = SIZES["starter"]["feature"]

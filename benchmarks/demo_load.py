@@ -25,7 +25,7 @@ from urllib.request import urlopen
 from gradio_client import Client, handle_file
 
 from demos.model import Model
-from s2f.checkpoints import resolve
+from s2f.checkpoints.loading import resolve
 
 CLIENTS, CLIPS, ROUNDS = 20, 5, 6
 KEEP_S = 20.0

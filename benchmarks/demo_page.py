@@ -1,6 +1,6 @@
 """Pictures of the demo's page, from a running `s2f demo`, by Debian's chromium.
 
-python docs/demo_page.py URL OUT
+python benchmarks/demo_page.py URL OUT
 
 Writes OUT/demo.png (the first example drawn, with two variants) and OUT/demo_guess.png (a question answered).
 """

@@ -23,13 +23,13 @@ from threading import Event, Thread
 
 import numpy as np
 
-from eval.embeddings import read_embeddings
-from eval.groups import clusters, groupings
-from eval.matching import WEIGHTINGS, accuracy, win_table
-from eval.n_way import n_way
-from eval.retrieval import retrieve
-from eval.scores import CrossScores, VectorScores
-from eval.verification import evaluate as verification
+from eval.embeddings.folder import read_embeddings
+from eval.embeddings.groups import clusters, groupings
+from eval.embeddings.retrieval import retrieve
+from eval.embeddings.verification import evaluate as verification
+from eval.metrics.n_way import n_way
+from eval.metrics.scores import CrossScores, VectorScores
+from eval.metrics.two_way import WEIGHTINGS, accuracy, win_table
 
 VOICES, FACES, PEOPLE, SIZE = 21_850, 20_076, 189, 128
 SAMPLED = 10_000

@@ -13,9 +13,9 @@ import argparse
 import torch
 
 from s2f.datasets import DatasetFolder
-from s2f.features import face_features
-from s2f.losses import speech2face_terms
-from s2f.pipeline import Speech2FacePipeline
+from s2f.faces.features import face_features
+from s2f.reconstruction.losses import speech2face_terms
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 PUBLISHED = {"decoder": 1.0, "normalized": 0.025, "distillation": 200.0}
 

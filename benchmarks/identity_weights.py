@@ -20,9 +20,9 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from s2f.datasets import DatasetFolder, Row
-from s2f.files import write_csv
-from s2f.training.identity_weighting import WEIGHTS, train_matching
-from s2f.training.matching import MatchingArguments
+from s2f.runtime.files import write_csv
+from s2f.training.matching.task import MatchingArguments
+from s2f.training.matching.three_stages import WEIGHTS, train_matching
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PEOPLE, MISLABELLED = 600, 60

@@ -1,4 +1,4 @@
-"""Figures behind the choices of `s2f.training.morphs`: the two terms of the distance, and what reducing textures costs.
+"""Figures behind `s2f.training.decoder.morphs`: the two terms of the distance, and what reducing textures costs.
 
 python benchmarks/morph_units.py DATA FACE_ENCODER
 """
@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional as F
 
 from decoder.warp import warp_image
-from s2f.backbones import load_face_encoder
+from s2f.checkpoints.encoders import load_face_encoder
 from s2f.datasets import DatasetFolder
-from s2f.images import load_batch, to_bytes
-from s2f.training.morphs import LANDMARK_WEIGHT, SMALL_PX
+from s2f.faces.images import load_batch, to_bytes
+from s2f.training.decoder.morphs import LANDMARK_WEIGHT, SMALL_PX
 
 PEOPLE = 300
 NEAREST = 20

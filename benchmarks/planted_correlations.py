@@ -13,11 +13,11 @@ import argparse
 
 import numpy as np
 
-from s2f.craniofacial import MEASURES
-from s2f.simulate.observer import ideal_figures
-from s2f.simulate.planting import measure_matrix
-from s2f.simulate.population import AGE_CLASSES, CLASS_SHARES, Population, Voice
-from s2f.simulate.truth import load_population
+from s2f.faces.craniofacial import MEASURES
+from s2f.simulate.dataset.truth import load_population
+from s2f.simulate.population.ideal_observer import ideal_figures
+from s2f.simulate.population.joint_law import AGE_CLASSES, CLASS_SHARES, Population, Voice
+from s2f.simulate.population.solve import measure_matrix
 
 
 def draw_voice(population: Population, rng: np.random.Generator) -> Voice:

@@ -33,12 +33,12 @@ from PIL import Image
 from s2f import Speech2FacePipeline
 from s2f.audio import load
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.jobs import plan_jobs
-from s2f.prepare.pictures import FaceModels
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource
-from s2f.prepare.work import Worker
-from s2f.prepare.writer import write_dataset
-from s2f.processes import processes
+from s2f.prepare.jobs.plan import plan_jobs
+from s2f.prepare.jobs.run import write_dataset
+from s2f.prepare.jobs.worker import Worker
+from s2f.prepare.media.faces import FaceModels
+from s2f.prepare.sources.found import FaceSource, Sources, VoiceSource
+from s2f.runtime.processes import processes
 
 SPOKEN = Path(__file__).parents[1] / "examples" / "voice.wav"
 FPS = 25
@@ -55,12 +55,12 @@ INPUTS = {
     "films, HOG, dlib's landmarks": ("mp4", 24, "hog", "dlib"),
 }
 STAGES = {
-    "decode": ("s2f.audio._decode", "s2f.prepare.work.read_picture", "s2f.prepare.films._frame"),
+    "decode": ("s2f.audio._decode", "s2f.prepare.jobs.worker.read_picture", "s2f.prepare.media.video._frame"),
     "resample": ("soxr.resample",),
-    "detect": ("s2f.face_detection.FaceDetector.detect", "s2f.face_detection.HogDetector.detect"),
-    "landmarks": ("s2f.prepare.pictures.FaceModels.landmarks",),
-    "encode": ("s2f.prepare.sound.flac_bytes", "s2f.prepare.work.jpeg_bytes"),
-    "write": ("s2f.prepare.work.write_bytes",),
+    "detect": ("s2f.faces.detection.FaceDetector.detect", "s2f.faces.detection.HogDetector.detect"),
+    "landmarks": ("s2f.prepare.media.faces.FaceModels.landmarks",),
+    "encode": ("s2f.prepare.media.audio.flac_bytes", "s2f.prepare.jobs.worker.jpeg_bytes"),
+    "write": ("s2f.prepare.jobs.worker.write_bytes",),
 }
 
 
@@ -121,7 +121,7 @@ def settings(root: Path, out: Path, detector: str, landmarks: Any) -> PrepareCon
 
 def blind(detector: str) -> AbstractContextManager[Any]:
     """With "none", let the detector answer at once that it sees nothing."""
-    found = patch("s2f.face_detection.HogDetector.detect", lambda *_: [])
+    found = patch("s2f.faces.detection.HogDetector.detect", lambda *_: [])
     return found if detector == "none" else nullcontext()
 
 

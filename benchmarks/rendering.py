@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from s2f.simulate.faces import Person
-from s2f.simulate.makehuman import load_head
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild
+from s2f.simulate.head.makehuman import load_head
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.person import Person
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.render.views import canonical_landmarks, render_canonical, render_wild
 
 WARM_UP = 3
 

@@ -4,7 +4,8 @@
 
 DATA is a folder of `s2f simulate`. Detection: dlib's CNN finds exactly one face, on `count` canonical pictures and one
 wild picture of each of `count` people (the wild ones upsampled once). Measures: projected mesh points against dlib's 68
-points (box refined, see `s2f.faces.DlibLandmarks`) and the landmark regressor, on people that no training saw.
+points (box refined, see `s2f.faces.landmarks.DlibLandmarks`) and the landmark regressor, on people that no training
+saw.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from s2f.craniofacial import craniofacial_measures
 from s2f.datasets import DatasetFolder
-from s2f.face_detection import FaceDetector
-from s2f.faces import DlibLandmarks, landmark_detector
+from s2f.faces.craniofacial import craniofacial_measures
+from s2f.faces.detection import FaceDetector
+from s2f.faces.landmarks import DlibLandmarks, landmark_detector
 
 
 def load(path: Path) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The table of docs/starter.md: what was tried for the starter's voice encoder, from the runs' own logs and reports.
 
-python docs/starter_experiments.py RUNS NAME…
+python benchmarks/starter_experiments.py RUNS NAME…
 
 RUNS/NAME is an output folder of train_s2f.py, with demographics.json (`s2f-eval demographics RUN/pipeline DATA --split
 val --conditions --json`) and simulated.json (`s2f-eval simulated RUN/pipeline DATA --split val --landmarks decoder

@@ -1,6 +1,6 @@
 """The README's picture: faces drawn from held-out readers, the first six women and men by file name (not picked).
 
-python docs/starter_voices.py VOICES PICTURES OUT.png
+python benchmarks/starter_voices.py VOICES PICTURES OUT.png
 
 VOICES is the folder of recordings, PICTURES the one that `s2f-eval demographics … --voices VOICES --pictures` wrote.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from s2f.images import grid, load_image
-from s2f.simulate.voices import read_voices
+from s2f.faces.images import grid, load_image
+from s2f.simulate.voice.recordings import read_voices
 
 SHOWN = 6
 

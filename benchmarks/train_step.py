@@ -3,7 +3,7 @@
 python benchmarks/train_step.py [--size paper|starter] [--batch N] [--seconds S] [--steps N] [--variants NAME …]
 
 The rival is written below the way the table reads: eager, float32, default optimiser, default memory. Ours is the
-real training loop (`s2f.training.loop.train`) on clips that stay in memory: front end, the recipe's augmentation,
+real training loop (`s2f.training.loop.loop.train`) on clips that stay in memory: front end, the recipe's augmentation,
 frozen networks, losses, clipping, optimiser, log. It stops if the two do not compute the same feature. A variant is
 `plain`, `plain+kept_memory` (with the loop's allocator setting, to see what that alone is worth), `ours`, or ours with
 options: `ours+channels_last`, `ours+bf16`, `ours+compile`, joined by further plus signs. Each runs in a process of its
@@ -32,9 +32,9 @@ from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2f
-from s2f.allocator import keep_freed_memory
-from s2f.training.loop import start, train
-from s2f.training.speech2face import Speech2FaceArguments, Speech2FaceModule
+from s2f.runtime.memory import keep_freed_memory
+from s2f.training.loop.loop import start, train
+from s2f.training.speech2face.task import Speech2FaceArguments, Speech2FaceModule
 
 RECIPES = Path(__file__).resolve().parents[1] / "s2f" / "recipes"
 WARM_UP = 2

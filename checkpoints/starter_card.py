@@ -1,8 +1,8 @@
 """The starter's model card, written from its training logs and its evaluation: no figure is typed by hand.
 
-python -m s2f.model_card RUN CHECKPOINT
+python -m checkpoints.starter_card RUN CHECKPOINT
 
-Cards of other checkpoints are written by `s2f weights card` (`s2f.weights.card`).
+Cards of other checkpoints are written by `s2f weights card` (`s2f.checkpoints.model_card`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from s2f.checkpoints.hashes import write_manifest
 from s2f.datasets import SPLITS, DatasetFolder
-from s2f.files import write_text
-from s2f.weights.manifest import write_manifest
+from s2f.runtime.files import write_text
 
 STAGES = ("landmarks", "face", "decoder", "s2f")
 SHOWN_MEASURES = ("nose_width", "jaw_width", "face_height")
@@ -90,7 +90,7 @@ model can beat by more than chance. The best reachable 1:2 matching here is {ide
 
 A face drawn from a voice is close to the mean face of its gender and age class: that is the correct answer, since little else can be heard.
 `s2f reconstruct CLIP -o face.png --samples 4` adds draws of the part that the voice does not determine, labelled as such. Share of the
-variance of face features that the voice explains on validation people (`python -m s2f.unexplained`):
+variance of face features that the voice explains on validation people (`python -m s2f.reconstruction.fit_unexplained`):
 
 ```
 {explained}

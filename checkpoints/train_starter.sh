@@ -49,15 +49,15 @@ if [ ! -d "$checkpoint" ]; then
   rm -rf "$checkpoint.partial"
   cp -r "$out/s2f/pipeline" "$checkpoint.partial"
   cp -r "$out/landmarks/landmarks" "$checkpoint.partial/landmarks"
-  python -m s2f.unexplained "$checkpoint.partial" "$out/data" > "$out/explained.txt"
+  python -m s2f.reconstruction.fit_unexplained "$checkpoint.partial" "$out/data" > "$out/explained.txt"
   mv "$checkpoint.partial" "$checkpoint"
 fi
 s2f-eval demographics "$checkpoint" "$out/data" --voices "$voices" --faces --conditions --pictures "$out/pictures" --json > "$out/demographics.json"
 s2f-eval simulated "$checkpoint" "$out/test" --probes "$out/data" --landmarks "$checkpoint/landmarks" --json > "$out/simulated.json"
 rm -rf checkpoints/starter.partial
 cp -r "$checkpoint" checkpoints/starter.partial
-python -m s2f.model_card "$out" checkpoints/starter.partial
+python -m checkpoints.starter_card "$out" checkpoints/starter.partial
 rm -rf checkpoints/starter
 mv checkpoints/starter.partial checkpoints/starter
-python docs/starter_voices.py "$voices" "$out/pictures" docs/pictures/starter_voices.png
+python benchmarks/starter_voices.py "$voices" "$out/pictures" docs/pictures/starter_voices.png
 cp "$out/data/contact_sheet.png" docs/pictures/simulated_people.png

@@ -6,10 +6,10 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from demos.cast import Member, read_cast
-from s2f.checkpoints import STARTER, packaged, resolve
+from demos.guess_game import Member, read_cast
+from s2f.checkpoints.loading import STARTER, packaged, resolve
+from s2f.checkpoints.provenance import Provenance, weights_sha256
 from s2f.errors import CheckpointError
-from s2f.provenance import Provenance, weights_sha256
 
 if TYPE_CHECKING:
     from demos.model import CastScores, Model

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from s2f.images import to_pil, to_tensor
+from s2f.faces.images import to_pil, to_tensor
 
 PASSES = 3  # of the bilateral filter
 SPATIAL_SIGMA_PX, RANGE_SIGMA = 3.0, 0.06  # the second for colours in [0, 1]

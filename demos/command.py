@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.allocator import share_arenas
+from s2f.commands.options import EXIT_OK, typed
 from s2f.errors import AssetMissing, UsageError
-from s2f.options import EXIT_OK, typed
+from s2f.runtime.memory import share_arenas
 
 ARENAS = 2  # benchmarks/demo_load.py: without it memory grows by some 500 MB in 600 clips
 
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
         raise UsageError("keep_seconds of 1 to 86400", got, "600 leaves time to look and to download")
     logging.basicConfig(level=logging.WARNING)
     share_arenas(ARENAS)
-    from demos.engine import Engine
+    from demos.background_model import Engine
     from demos.server import Server
 
     server = Server(Engine(config.checkpoint, config.device), config.host, config.port, config.keep_seconds)

@@ -14,14 +14,14 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from demos import texts
-from demos.cast import Member, Question, draw_question
-from demos.engine import Engine
+from demos.background_model import Engine
+from demos.guess_game import Member, Question, draw_question
 from demos.limits import SEEDS
 from demos.outcome import Tally, settle
 from demos.visitor_files import VisitorFiles
+from s2f.checkpoints.provenance import FACE_NOTE, CartoonProvenance, save_png, save_samples
 from s2f.errors import ImageError, S2fError, UsageError
-from s2f.files import write_bytes
-from s2f.provenance import FACE_NOTE, CartoonProvenance, save_png, save_samples
+from s2f.runtime.files import write_bytes
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,24 +14,16 @@ from jaxtyping import Float
 from PIL import Image
 
 from demos.cartoon import cartoon
-from demos.cast import Member
-from demos.heard import Heard, draw
-from demos.limits import (
-    LONGEST_S,
-    MOST_CLIP_S,
-    MOST_CLIPS,
-    MOST_FACES,
-    MOST_SAMPLES,
-    SHORTEST_S,
-    SMALL_FACE_PX,
-)
-from eval.pictures import decode_picture
+from demos.clip_figure import Heard, draw
+from demos.guess_game import Member
+from demos.limits import LONGEST_S, MOST_CLIP_S, MOST_CLIPS, MOST_FACES, MOST_SAMPLES, SHORTEST_S, SMALL_FACE_PX
+from eval.faces.pictures import decode_picture
 from s2f import audio
 from s2f.errors import AudioError, ImageError, UsageError
-from s2f.face_detection import FaceDetector, face_detector
-from s2f.faces import canonical_crop
-from s2f.pipeline import Speech2FacePipeline
-from s2f.prepare.pictures import find_faces
+from s2f.faces.detection import FaceDetector, face_detector
+from s2f.faces.landmarks import canonical_crop
+from s2f.prepare.media.faces import find_faces
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 SHOWN_S = 15.0
 SEARCH_PX = 640  # photos are searched for a face with their longer side reduced to this
@@ -145,7 +137,7 @@ class Model:
         """Draw the canonical face of a photo with one face.
 
         Args:
-            photo: picture file, see `eval.pictures.decode_picture`.
+            photo: picture file, see `eval.faces.pictures.decode_picture`.
 
         Returns:
             The answer.
@@ -178,8 +170,8 @@ class Model:
         Returns:
             The scores.
         """
-        from eval.n_way import n_way  # takes more than a second, and the model is wanted first
-        from eval.scores import CrossScores, VectorScores
+        from eval.metrics.n_way import n_way  # takes more than a second, and the model is wanted first
+        from eval.metrics.scores import CrossScores, VectorScores
 
         voices = self.pipeline([str(member.voice) for member in cast]).face_features.double().numpy()
         pictures = [member.picture() for member in cast]

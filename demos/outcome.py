@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from demos.cast import Question
+from demos.guess_game import Question
 from demos.limits import FEWEST_FACES
 from s2f.errors import UsageError
 

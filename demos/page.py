@@ -8,18 +8,10 @@ from typing import Any
 import gradio as gr
 
 from demos import texts
-from demos.answers import Answers
-from demos.cast import Member
-from demos.engine import Engine
-from demos.limits import (
-    FEWEST_FACES,
-    LONGEST_S,
-    MOST_FACES,
-    MOST_SAMPLES,
-    MOST_SESSIONS,
-    MOST_WAITING,
-    SHORTEST_S,
-)
+from demos.background_model import Engine
+from demos.endpoints import Answers
+from demos.guess_game import Member
+from demos.limits import FEWEST_FACES, LONGEST_S, MOST_FACES, MOST_SAMPLES, MOST_SESSIONS, MOST_WAITING, SHORTEST_S
 from demos.outcome import Tally
 from demos.uploads import guard
 from demos.visitor_files import VisitorFiles

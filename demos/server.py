@@ -16,10 +16,10 @@ import uvicorn
 from fastapi.responses import JSONResponse
 
 from demos import texts
-from demos.engine import Engine
-from demos.gate import Gate
+from demos.background_model import Engine
 from demos.limits import MOST_CONNECTIONS, MOST_FILE_MB
 from demos.page import build
+from demos.request_filter import Gate
 from demos.visitor_files import VisitorFiles
 from s2f import __version__
 from s2f.errors import UsageError

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from demos.cast import Member
-from demos.engine import Engine
+from demos.background_model import Engine
+from demos.guess_game import Member
 from demos.limits import LONGEST_S, MOST_CLIP_S, MOST_CLIPS, MOST_FILE_MB
 from demos.outcome import Outcome
 from s2f import __version__

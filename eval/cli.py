@@ -1,6 +1,6 @@
 """The `s2f-eval` command."""
 
-from s2f.command_line import Program
+from s2f.commands.program import Program
 
 COMMANDS = {
     "matching": "whose face, whose voice: exact 1:2 and 1:N accuracy of an embeddings folder",

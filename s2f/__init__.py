@@ -8,21 +8,21 @@ if TYPE_CHECKING:
     from encoders.face.compact import CompactFaceEncoder
     from encoders.face.vgg_face import VGGFace
     from encoders.voice.speech2face import Speech2FaceVoiceEncoder
-    from s2f.checkpoints import load_network
-    from s2f.pipeline import Speech2FaceOutput, Speech2FacePipeline
-    from s2f.variation import UnexplainedVariation
+    from s2f.checkpoints.loading import load_network
+    from s2f.reconstruction.pipeline import Speech2FaceOutput, Speech2FacePipeline
+    from s2f.reconstruction.unexplained import UnexplainedVariation
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CompactFaceEncoder": "encoders.face.compact",
     "NormalizedFaceDecoder": "decoder.normalized",
-    "Speech2FaceOutput": "s2f.pipeline",
-    "Speech2FacePipeline": "s2f.pipeline",
+    "Speech2FaceOutput": "s2f.reconstruction.pipeline",
+    "Speech2FacePipeline": "s2f.reconstruction.pipeline",
     "Speech2FaceVoiceEncoder": "encoders.voice.speech2face",
-    "UnexplainedVariation": "s2f.variation",
+    "UnexplainedVariation": "s2f.reconstruction.unexplained",
     "VGGFace": "encoders.face.vgg_face",
-    "load_network": "s2f.checkpoints",
+    "load_network": "s2f.checkpoints.loading",
 }
 
 __all__ = [

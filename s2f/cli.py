@@ -1,6 +1,6 @@
 """The `s2f` command."""
 
-from s2f.command_line import Program
+from s2f.commands.program import Program
 
 COMMANDS = {
     "reconstruct": "draw the average-looking face linked with a voice",

@@ -26,7 +26,7 @@ REQUIRED = {
 PEOPLE_COLUMNS = ("gender", "age", "ethnicity", "nationality", "language", "split", "speaker")  # beside identity
 TABLES = ("people.csv", "voices.csv", "faces.csv", "landmarks.csv", "truth.csv")
 MEMBER_BEGINS = {"audio": b"fLaC", "face": b"\x93NUMPY"}
-INDEX_AGAIN = "copy the tar again, or index the folder anew with `python -m s2f.shards FOLDER`"
+INDEX_AGAIN = "copy the tar again, or index the folder anew with `python -m s2f.shards.reading FOLDER`"
 
 
 def split_hash(people: Iterable[Row]) -> str:
@@ -119,7 +119,7 @@ class DatasetFolder:
             if name == "truth.csv":
                 fix = "only `s2f simulate` knows the truth; with real people take a recipe that does without it"
             if name in ("people.csv", "voices.csv") and any(self.root.glob("*.tar")):
-                fix = f"the shards have no index: run `python -m s2f.shards {self.root}`"
+                fix = f"the shards have no index: run `python -m s2f.shards.reading {self.root}`"
             raise DatasetError(f"a dataset folder with {name}", f"none at {path}", fix)
         return path
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests import CHECKOUT
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, and for the commands that tests start
 
 import torch
-
-CHECKOUT = Path(__file__).resolve().parents[1]
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)

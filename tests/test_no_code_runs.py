@@ -1,7 +1,7 @@
 """A pickle that would run code, in every place where a file can enter: it never runs, and the refusal is ours.
 
-Readers of other people's lists have tests of their own (tests/s2f/test_safe_pickle.py); tests/test_house.py keeps every
-other reader of pickles out.
+Readers of other people's lists have tests of their own (tests/s2f/runtime/test_safe_pickle.py); tests/test_house.py
+keeps every other reader of pickles out.
 """
 
 import builtins
@@ -15,19 +15,19 @@ from accelerate import Accelerator
 from torch import nn
 
 import s2f
-from eval.embeddings import read_embeddings
-from eval.probe_classifier import ProbeClassifier
+from eval.attributes.probes import ProbeClassifier
+from eval.embeddings.folder import read_embeddings
 from s2f import audio
-from s2f.checkpoints import load_network, resolve
+from s2f.checkpoints.hashes import verify
+from s2f.checkpoints.loading import load_network, resolve
 from s2f.errors import CheckpointError, S2fError
-from s2f.images import load_image
+from s2f.faces.images import load_image
+from s2f.faces.lpips import load_lpips
 from s2f.matching.model import MatchingModel
-from s2f.perceptual import load_lpips
-from s2f.shards import read_face_feature
-from s2f.training.checkpointing import load_checkpoint, save_checkpoint
-from s2f.weights.importing import import_weights
+from s2f.shards.reading import read_face_feature
+from s2f.training.loop.checkpointing import load_checkpoint, save_checkpoint
+from s2f.weights.convert import import_weights
 from s2f.weights.kinds import KINDS
-from s2f.weights.manifest import verify
 
 SUFFIXES = (".pth", ".caffemodel", ".t7", ".mat", ".h5", ".npy", ".model")
 

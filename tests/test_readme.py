@@ -3,23 +3,22 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from eval.cli import COMMANDS as EVALUATIONS
 from s2f.cli import COMMANDS
 from s2f.commands.weights import COMMANDS as WEIGHTS
-from s2f.training.arguments import run
-from s2f.training.decoder import DecoderArguments, train_decoder
-from s2f.training.face import FaceArguments, train_face
-from s2f.training.identity_weighting import train_matching
-from s2f.training.landmarks import LandmarkArguments, train_landmarks
-from s2f.training.matching import MatchingArguments
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.training.decoder.task import DecoderArguments, train_decoder
+from s2f.training.encoders.face import FaceArguments, train_face
+from s2f.training.encoders.landmarks import LandmarkArguments, train_landmarks
+from s2f.training.loop.arguments import run
+from s2f.training.matching.task import MatchingArguments
+from s2f.training.matching.three_stages import train_matching
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from s2f.weights.kinds import KINDS
+from tests import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 SCRIPTS = {
     "train_face": (FaceArguments, train_face, ["--data", "d", "--output_dir", "o"]),

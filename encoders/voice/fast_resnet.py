@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from encoders.voice.base import VoiceEncoder
-from encoders.voice.magnitude import INT16_SCALE, LogMelSpectrogram
+from encoders.voice.front_ends.magnitude import INT16_SCALE, LogMelSpectrogram
 from encoders.voice.sizes import require_spectrogram
 
 STAGE_STRIDES = (1, 2, 2, 1)

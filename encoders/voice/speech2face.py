@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from encoders.voice.base import VoiceEncoder
-from encoders.voice.spectrogram import ComplexSpectrogram
+from encoders.voice.front_ends.complex_spectrogram import ComplexSpectrogram
 
 KERNEL = 4
 PAPER_STRIDES = ((1, 1),) * 7 + ((2, 2),) * 2

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from encoders.voice.base import VoiceEncoder
-from encoders.voice.magnitude import FrameNormalizedSpectrogram
+from encoders.voice.front_ends.magnitude import FrameNormalizedSpectrogram
 from encoders.voice.sizes import Window, require_spectrogram, size_after, smallest_before
 from encoders.voice.vlad import VLAD
 

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from encoders.voice.base import VoiceEncoder
-from encoders.voice.magnitude import INT16_SCALE, MirroredSpectrogram
+from encoders.voice.front_ends.magnitude import INT16_SCALE, MirroredSpectrogram
 from encoders.voice.sizes import Window, require_spectrogram, size_after, smallest_before
 
 

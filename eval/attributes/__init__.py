@@ -1,0 +1,1 @@
+"""Gender, age and ethnicity that faces show: classifiers, probes, demographics."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.correlation import interval, spread
-from eval.labels import AGE_CLASSES
-from eval.probes import recall_rows, share_row
+from eval.attributes.features import recall_rows, share_row
+from eval.metrics.correlation import interval, spread
 from eval.results import Row
+from s2f.labels import AGE_CLASSES
 
 SHUFFLES = 1000
 

@@ -23,8 +23,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from eval.labels import AGE_CLASSES, GENDERS
 from s2f.errors import UsageError
+from s2f.labels import AGE_CLASSES, GENDERS
 
 ATTRIBUTES: Mapping[str, tuple[str, ...] | None] = {"gender": GENDERS, "age_class": AGE_CLASSES, "ethnicity": None}
 FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
@@ -41,7 +41,7 @@ class AttributeClassifier(Protocol):
     def classes(self) -> Mapping[str, Sequence[str]]:
         """The class names of each attribute it answers.
 
-        These are gender ("f", "m"), age_class (of "child", "adult" and "elder", see `eval.labels.age_class`) and
+        These are gender ("f", "m"), age_class (of "child", "adult" and "elder", see `s2f.labels.age_class`) and
         ethnicity (names as in people.csv, where they are compared with it).
         """
 
@@ -107,7 +107,7 @@ def load_classifier(name: str) -> AttributeClassifier:
         CheckpointError: a folder of probes that is damaged or something else.
         UsageError: no such folder or module, or what the factory makes is no classifier.
     """
-    from eval.probe_classifier import ProbeClassifier
+    from eval.attributes.probes import ProbeClassifier
 
     if Path(name).is_dir():
         return ProbeClassifier.from_pretrained(name)
@@ -131,7 +131,7 @@ def _of_protocol(made: AttributeClassifier, source: str) -> AttributeClassifier:
     Raises:
         UsageError: it lacks something, or has attributes or classes that mean nothing here.
     """
-    fix = "see the first lines of eval/classifiers.py"
+    fix = "see the first lines of eval/attributes/classifier.py"
     title, classes = getattr(made, "name", None), getattr(made, "classes", None)
     if not isinstance(title, str) or not title or not callable(getattr(made, "classify", None)):
         raise UsageError(f"a classifier with `name` and `classify` from {source}", type(made).__name__, fix)

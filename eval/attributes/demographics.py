@@ -1,8 +1,9 @@
 """Does the face drawn from a voice show the speaker's gender, and does an adult's show an adult?
 
-Probes on face features (`eval.probes`) answer, with their own error beside them. Speech2Face (CVPR 2019, section 5.1,
-Fig. 4) asks a commercial classifier; here the probes look at decoded pictures (not at predicted features). With a
-reconstructions folder, `eval.picture_answers` adds the paper's comparison of true and drawn pictures.
+Probes on face features (`eval.attributes.features`) answer, with their own error beside them. Speech2Face (CVPR 2019,
+section 5.1, Fig. 4) asks a commercial classifier; here the probes look at decoded pictures (not at predicted
+features). With a reconstructions folder, `eval.attributes.picture_rows` adds the paper's comparison of true and drawn
+pictures.
 """
 
 from __future__ import annotations
@@ -18,12 +19,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from eval.agreement import agreement_rows, shuffled_agreement
-from eval.classifiers import AttributeClassifier
-from eval.labels import is_male_person, truth_by_identity
-from eval.picture_answers import picture_rows
-from eval.probe_training import fit_classifier
-from eval.probes import (
+from eval.attributes.agreement import agreement_rows, shuffled_agreement
+from eval.attributes.classifier import AttributeClassifier
+from eval.attributes.features import (
     Pictured,
     labelled_faces,
     looked_at,
@@ -34,12 +32,15 @@ from eval.probes import (
     says,
     share_row,
 )
-from eval.reconstructions import Reconstructions
-from eval.recordings import reader_recordings
+from eval.attributes.fit_probes import fit_classifier
+from eval.attributes.picture_rows import picture_rows
+from eval.faces.recordings import reader_recordings
+from eval.reconstructions.folder import Reconstructions
 from eval.results import Report, Row
-from s2f.augment import CONDITIONS, degrade_voice
 from s2f.datasets import DatasetFolder
-from s2f.pipeline import Speech2FaceOutput, Speech2FacePipeline
+from s2f.labels import is_male_person, truth_by_identity
+from s2f.reconstruction.pipeline import Speech2FaceOutput, Speech2FacePipeline
+from s2f.training.voice_augmentation import CONDITIONS, degrade_voice
 
 PROTOCOL = "demographics/2"
 CHUNK = 32  # faces drawn between two steps of the progress bar
@@ -66,7 +67,7 @@ class Voice:
     Attributes:
         name: names its picture and seeds its degradation.
         is_male: whether the speaker is a man or boy.
-        age_class: one of `eval.probes.AGE_CLASSES` if the voice's is known, else "".
+        age_class: one of `eval.attributes.features.AGE_CLASSES` if the voice's is known, else "".
         read: takes a sample rate in Hz to the (S,) float32 waveform.
     """
 

@@ -1,7 +1,7 @@
 """What gender and age class a face shows, by probes on face features, and their agreement with the truth.
 
 The probes are logistic regressions on the checkpoint's own face features, fitted on the rendered faces of the training
-people. They are meant for pictures, rendered or decoded, not for predicted features. `eval.probe_classifier` joins
+people. They are meant for pictures, rendered or decoded, not for predicted features. `eval.attributes.probes` joins
 probes of any attribute into a classifier that can be kept on disk.
 """
 
@@ -21,14 +21,14 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from encoders.face.base import FaceEncoder
-from eval.intervals import share_interval
-from eval.labels import AGE_CLASSES, is_male_person, labels_of, truth_by_identity
+from eval.metrics.intervals import share_interval
 from eval.results import Row
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, ImageError
-from s2f.features import face_features
-from s2f.images import to_tensor
-from s2f.pipeline import Speech2FacePipeline
+from s2f.faces.features import face_features
+from s2f.faces.images import to_tensor
+from s2f.labels import AGE_CLASSES, is_male_person, labels_of, truth_by_identity
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 
 class Faces(NamedTuple):

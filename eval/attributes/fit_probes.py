@@ -15,17 +15,17 @@ import numpy as np
 import torch
 
 from encoders.face.base import FaceEncoder
-from eval.attribute_rows import attribute_rows, error_rows
-from eval.attributes import Comparison
-from eval.classifiers import ATTRIBUTES
-from eval.probe_classifier import Probe, ProbeClassifier
-from eval.probes import Pictured, fit_probe, looked_at, pictured_faces
+from eval.attributes.classifier import ATTRIBUTES
+from eval.attributes.features import Pictured, fit_probe, looked_at, pictured_faces
+from eval.attributes.probes import Probe, ProbeClassifier
+from eval.attributes.rows import attribute_rows, error_rows
+from eval.metrics.classification import Comparison
 from eval.results import Report, Row
-from s2f import checkpoints
+from s2f.checkpoints import loading
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
-from s2f.pipeline import Speech2FacePipeline
-from s2f.provenance import weights_sha256
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 PROTOCOL = "probes/1"
 
@@ -76,7 +76,7 @@ def own_error(classifier: ProbeClassifier, faces: Pictured, direction: str, spli
 
     Returns:
         For every attribute the rows of `attribute_rows` and, by gender and ethnicity as far as they are known
-        ("f african"), of `error_rows`, both in `eval.attribute_rows`; and a sentence about faces without a label that
+        ("f african"), of `error_rows`, both in `eval.attributes.rows`; and a sentence about faces without a label that
         the classifier knows.
     """
     rows, notes, answers = [], [], classifier.answers(faces.features.numpy())
@@ -100,8 +100,8 @@ def train_probes(
     """Fit probes on the training people's faces and measure them on other people's.
 
     Labels are the face's own: gender and ethnicity of truth.csv where there is one, else of people.csv, and the age of
-    people.csv (see `eval.probes.pictured_faces`). All faces of the training people are used; of the others canonical
-    ones only, where there are any.
+    people.csv (see `eval.attributes.features.pictured_faces`). All faces of the training people are used; of the
+    others canonical ones only, where there are any.
 
     Args:
         pipeline: the checkpoint.
@@ -124,7 +124,7 @@ def train_probes(
     report = Report(PROTOCOL, data.split_hash, rows, [*notes, *left_out])
     about = {
         "checkpoint": str(checkpoint),
-        "face_encoder_sha256": weights_sha256(checkpoints.resolve(checkpoint) / "face_encoder"),
+        "face_encoder_sha256": weights_sha256(loading.resolve(checkpoint) / "face_encoder"),
         "data_hash": data.data_hash,
         "training_faces": {name: int((training.labels[name] != "").sum()) for name in classifier.classes},
         "report": json.loads(report.json()),

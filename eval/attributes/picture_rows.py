@@ -2,7 +2,7 @@
 
 Paper: Speech2Face (CVPR 2019), section 5.1 and Fig. 4a: the answers on S2F pictures against those on the true pictures
 (the supplement: F2F against true), by gender, age and ethnicity. Beyond the paper: the same against the people's known
-labels, and the controls of `eval.attribute_rows` and of the folder.
+labels, and the controls of `eval.attributes.rows` and of the folder.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from eval.attribute_rows import attribute_rows, headline_rows, shuffled_rows
-from eval.attributes import Comparison
-from eval.classifiers import AttributeClassifier, classified
-from eval.labels import labels_of
-from eval.pictures import read_picture
-from eval.reconstructions import CONTROLS, PICTURES, Reconstructions
+from eval.attributes.classifier import AttributeClassifier, classified
+from eval.attributes.rows import attribute_rows, headline_rows, shuffled_rows
+from eval.faces.pictures import read_picture
+from eval.metrics.classification import Comparison
+from eval.reconstructions.folder import CONTROLS, PICTURES, Reconstructions
 from eval.results import Row
-from s2f import checkpoints
+from s2f.checkpoints import loading
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import DatasetFolder
 from s2f.errors import UsageError
-from s2f.provenance import weights_sha256
+from s2f.labels import labels_of
 
 CHUNK = 32  # pictures open at a time
 
@@ -46,7 +46,7 @@ def require_same(folder: Reconstructions, checkpoint: str | Path, data: DatasetF
     for name, wanted in (("split", split), ("split_hash", data.split_hash)):
         if folder.about[name] != wanted:
             raise UsageError(f"reconstructions of {name} {wanted}", f"of {folder.about[name]} in {folder.root}", fix)
-    made_by, root = folder.about.get("weights_sha256"), checkpoints.resolve(checkpoint)
+    made_by, root = folder.about.get("weights_sha256"), loading.resolve(checkpoint)
     if not isinstance(made_by, Mapping) or not made_by:
         raise UsageError(f"reconstructions that say which weights drew them, in {folder.root}", "none", fix)
     for name, known in made_by.items():
@@ -57,12 +57,12 @@ def require_same(folder: Reconstructions, checkpoint: str | Path, data: DatasetF
 def picture_rows(classifier: AttributeClassifier, folder: Reconstructions) -> tuple[list[Row], list[str]]:
     """Ask a classifier about every picture of a reconstructions folder and compare its answers.
 
-    The labels are those of the folder's people.csv: gender, age as a class (see `eval.labels.age_class`), ethnicity. Of
+    The labels are those of the folder's people.csv: gender, age as a class (see `s2f.labels.age_class`), ethnicity. Of
     simulated people gender is the voice's there, age and ethnicity are the face's. A label that the classifier does not
     know counts as unknown. The `mean` picture is the same for everybody, so its kappa is 0, or undefined.
 
     Args:
-        classifier: see `eval.classifiers`.
+        classifier: see `eval.attributes.classifier`.
         folder: the pictures and people.
 
     Returns:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.plots import save_figure
+from eval.embeddings.plots import save_figure
 from eval.results import Row
 
 ENDING = "_confusion"
@@ -25,7 +25,7 @@ def draw_confusions(rows: Sequence[Row], folder: Path) -> list[Path]:
     Where the rows name no `reference` it is taken to be the label.
 
     Args:
-        rows: of `eval.attribute_rows.attribute_rows`, or any that hold such rows.
+        rows: of `eval.attributes.rows.attribute_rows`, or any that hold such rows.
         folder: existing folder.
 
     Returns:

@@ -18,12 +18,12 @@ from sklearn.linear_model import LogisticRegression
 
 import s2f
 from encoders.face.base import FaceEncoder
-from eval.classifiers import ATTRIBUTES, are_classes
-from eval.probes import image_features
-from s2f.checkpoints import load_network, read_json
+from eval.attributes.classifier import ATTRIBUTES, are_classes
+from eval.attributes.features import image_features
+from s2f.checkpoints.loading import load_network, read_json
 from s2f.errors import CheckpointError, OutputError, UsageError
-from s2f.files import whole_folder, write_bytes, write_text
-from s2f.pipeline import COMPONENTS
+from s2f.reconstruction.pipeline import COMPONENTS
+from s2f.runtime.files import whole_folder, write_bytes, write_text
 
 CLASS, ENCODER, WEIGHTS = "ProbeClassifier", "face_encoder", "probes.safetensors"
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeClassifier:
-    """Says what a face shows from the features of one face encoder; an `eval.classifiers.AttributeClassifier`.
+    """Says what a face shows from the features of one face encoder: an `AttributeClassifier`.
 
     Attributes:
         face_encoder: takes pictures to features, in evaluation mode, on the CPU unless `device` says otherwise.
@@ -103,7 +103,7 @@ class ProbeClassifier:
         return {attribute: probe.classes for attribute, probe in self.probes.items()}
 
     def classify(self, images: Sequence[Image.Image]) -> dict[str, np.ndarray]:
-        """Say what faces show, see `eval.classifiers.AttributeClassifier.classify`.
+        """Say what faces show, see `eval.attributes.classifier.AttributeClassifier.classify`.
 
         Raises:
             ImageError: a picture that is not square.

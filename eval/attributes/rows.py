@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.attributes import Comparison, agreement, balanced, kappa, prior_only, prior_random
-from eval.correlation import interval
-from eval.probes import jeffreys_interval, share_row
+from eval.attributes.features import jeffreys_interval, share_row
+from eval.metrics.classification import Comparison, agreement, balanced, kappa, prior_only, prior_random
+from eval.metrics.correlation import interval
 from eval.results import UNDEFINED, Row
 
 
@@ -71,8 +71,8 @@ def headline_rows(comparison: Comparison, direction: str, params: Mapping[str, A
 
     `<attribute>_agreement`: Wilson interval, which takes people for independent; chance is `prior_only`, and
     `prior_random` stands in the parameters. `<attribute>_kappa`: bootstrap over speakers, or over people where nobody
-    shares one. `<attribute>_balanced`: interval as in `eval.probes.recall_rows`, chance 1 / classes present. Where
-    people share speakers, `by_speaker` is the interval that allows for it.
+    shares one. `<attribute>_balanced`: interval as in `eval.attributes.features.recall_rows`, chance 1 / classes
+    present. Where people share speakers, `by_speaker` is the interval that allows for it.
 
     Args:
         comparison: of the answers.

@@ -9,7 +9,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_options, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Compare and print; 0 done."""
-    from eval.compare import compare
-    from eval.embeddings import read_embeddings
-    from eval.groups import clusters, groupings
+    from eval.embeddings.compare import compare
+    from eval.embeddings.folder import read_embeddings
+    from eval.embeddings.groups import clusters, groupings
 
     config = typed(CompareConfig, arguments)
     a, b = (read_embeddings(folder, None, config.skip_bad) for folder in (config.a, config.b))

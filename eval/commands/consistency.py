@@ -9,7 +9,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_checkpoint_and_data, add_options, new_folder, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
     from pathlib import Path
 
-    from eval.consistency import evaluate
-    from eval.recordings import reader_recordings, split_recordings
+    from eval.consistency.evaluate import evaluate
+    from eval.faces.recordings import reader_recordings, split_recordings
     from s2f.datasets import DatasetFolder
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     config = typed(ConsistencyConfig, arguments)
     pipeline = Speech2FacePipeline.from_pretrained(config.checkpoint, config.device)
@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> int:
         params = {"split": "dev", "voices": Path(config.voices).name}
     report = evaluate(pipeline, data, recordings, config.seconds, config.lengths, params, notes)
     if config.plots is not None:
-        from eval.consistency_plots import draw_consistency
+        from eval.consistency.plots import draw_consistency
 
         draw_consistency(report, new_folder(config.plots))
     return show(report, config.json)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_options, show
+from s2f.commands.options import typed
 from s2f.errors import UsageError
-from s2f.options import typed
 
 if TYPE_CHECKING:
-    from eval.pictures import Pairs
+    from eval.faces.pictures import Pairs
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.craniofacial import evaluate
+    from eval.craniofacial.evaluate import evaluate
     from s2f.datasets import DatasetFolder
 
     config = typed(CraniofacialConfig, arguments)
@@ -84,7 +84,7 @@ def paired(config: CraniofacialConfig) -> tuple[Pairs, dict[str, Pairs]]:
         DatasetError: a folder or table that cannot be paired.
         UsageError: one folder, two tables, controls beside a table, or two controls of one name.
     """
-    from eval.pictures import pair_folders, pair_table
+    from eval.faces.pictures import pair_folders, pair_table
 
     if config.b is None:
         if Path(config.a).is_dir():

@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_options, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.decoder_check import evaluate
-    from eval.reconstructions import read_reconstructions
+    from eval.reconstructions.decoder import evaluate
+    from eval.reconstructions.folder import read_reconstructions
 
     config = typed(DecoderConfig, arguments)
     lpips, out = (Path(name) if name is not None else None for name in (config.lpips, config.out))

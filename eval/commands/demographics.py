@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_checkpoint_and_data, add_options, new_folder, show
+from s2f.commands.options import typed
 from s2f.errors import UsageError
-from s2f.options import typed
 
 if TYPE_CHECKING:
-    from eval.demographics import Drawn
+    from eval.attributes.demographics import Drawn
     from s2f.datasets import DatasetFolder
 
 
@@ -33,7 +33,7 @@ class DemographicsConfig:
         reconstructions: folder that `s2f-eval reconstruct` wrote from this checkpoint and data; adds what a classifier
             says of its true and drawn pictures.
         classifier: who is asked about them: a folder that `s2f-eval probes` wrote, or package.module:factory
-            (eval/classifiers.py says of what); without it probes fitted on DATA's training people.
+            (eval/attributes/classifier.py says of what); without it probes fitted on DATA's training people.
         plots: folder for pictures of their confusion matrices.
         json: print one JSON object instead of the table.
     """
@@ -60,10 +60,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.demographics import evaluate
+    from eval.attributes.demographics import evaluate
     from s2f.datasets import DatasetFolder
-    from s2f.face_detection import FaceDetector
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.faces.detection import FaceDetector
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     config = typed(DemographicsConfig, arguments)
     data = DatasetFolder(config.data)
@@ -75,7 +75,7 @@ def run(arguments: Namespace) -> int:
         pipeline, data, config.split, config.seconds, detector, pictures, config.conditions, config.voices, drawn
     )
     if config.plots is not None:
-        from eval.attribute_plots import draw_confusions
+        from eval.attributes.plots import draw_confusions
 
         draw_confusions(report.rows, new_folder(config.plots))
     return show(report, config.json)
@@ -87,10 +87,10 @@ def _drawn(config: DemographicsConfig, data: DatasetFolder) -> Drawn | None:
     Raises:
         UsageError: options that mean nothing without one, or pictures of another checkpoint or data.
     """
-    from eval.classifiers import load_classifier
-    from eval.demographics import Drawn
-    from eval.picture_answers import require_same
-    from eval.reconstructions import read_reconstructions
+    from eval.attributes.classifier import load_classifier
+    from eval.attributes.demographics import Drawn
+    from eval.attributes.picture_rows import require_same
+    from eval.reconstructions.folder import read_reconstructions
 
     if config.reconstructions is None:
         for option in ("classifier", "plots"):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_options, show
+from s2f.commands.options import typed
 from s2f.errors import UsageError
-from s2f.options import typed
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.features import evaluate
-    from eval.reconstructions import read_reconstructions
+    from eval.reconstructions.features import evaluate
+    from eval.reconstructions.folder import read_reconstructions
     from s2f.datasets import DatasetFolder
 
     config = typed(FeaturesConfig, arguments)

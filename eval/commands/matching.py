@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import EmbeddingsConfig, add_options, new_folder, refuse_plots, show
 from eval.results import Report
+from s2f.commands.options import typed
 from s2f.errors import UsageError
-from s2f.options import typed
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
     config = typed(MatchingConfig, arguments)
     report = evaluated(config)
     if config.plots is not None:
-        from eval.plots import draw_matching
+        from eval.embeddings.plots import draw_matching
 
         draw_matching(report, new_folder(config.plots))
     return show(report, config.json)
@@ -63,9 +63,9 @@ def run(arguments: Namespace) -> int:
 
 def evaluated(config: MatchingConfig) -> Report:
     """The report of a folder, of a list on it, or of a joint scorer."""
-    from eval.groups import clusters, groupings, sweep
-    from eval.lists import evaluate_list
-    from eval.matching_report import Protocol, evaluate
+    from eval.embeddings.groups import clusters, groupings, sweep
+    from eval.embeddings.matching import Protocol, evaluate
+    from eval.trial_lists.evaluate import evaluate_list
 
     embeddings = config.read()
     units, _ = clusters(embeddings)
@@ -79,8 +79,8 @@ def evaluated(config: MatchingConfig) -> Report:
             got = f"weighting {config.weighting} and negatives {config.negatives}"
             fix = "leave both out for a joint scorer"
             raise UsageError("probes drawn by samples and negatives by identities", got, fix)
-        from eval.joint_heads import head_scorers
-        from eval.sampled import evaluate_joint
+        from eval.embeddings.checkpoint_heads import head_scorers
+        from eval.embeddings.sampled_matching import evaluate_joint
 
         scorers = head_scorers(embeddings, config.checkpoint)
         directions = tuple(scorers.ask)

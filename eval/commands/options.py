@@ -10,12 +10,12 @@ from typing import get_args, get_origin, get_type_hints
 from docstring_parser import parse
 from jsonargparse import ArgumentParser
 
-from eval.averaging import averaged
-from eval.embeddings import Embeddings, read_embeddings
+from eval.embeddings.averaging import averaged
+from eval.embeddings.folder import Embeddings, read_embeddings
+from eval.metrics.scores import Metric
 from eval.results import Report
-from eval.scores import Metric
+from s2f.commands.options import EXIT_OK
 from s2f.errors import UsageError
-from s2f.options import EXIT_OK
 
 
 @dataclass(frozen=True)

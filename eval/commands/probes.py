@@ -9,7 +9,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_checkpoint_and_data, add_options, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Fit, write and print the classifier's own error; 0 done."""
-    from eval.probe_classifier import require_new
-    from eval.probe_training import train_probes
+    from eval.attributes.fit_probes import train_probes
+    from eval.attributes.probes import require_new
     from s2f.datasets import DatasetFolder
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     config = typed(ProbesConfig, arguments)
     require_new(Path(config.out))

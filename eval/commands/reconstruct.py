@@ -10,7 +10,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_checkpoint_and_data, add_options
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Draw, and print what was drawn; 0 done."""
-    from eval.reconstruct import write_reconstructions
+    from eval.reconstructions.write import write_reconstructions
     from s2f.datasets import DatasetFolder
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     config = typed(ReconstructConfig, arguments)
     pipeline = Speech2FacePipeline.from_pretrained(config.checkpoint, config.device)

@@ -8,8 +8,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_options
+from s2f.commands.options import EXIT_OK, typed
 from s2f.errors import OutputError
-from s2f.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate, write the page and say so; 0 done."""
-    from eval.reconstructions import read_reconstructions
-    from eval.report import Options, find_out
-    from eval.report_page import report_page
-    from s2f.files import write_text
-    from s2f.prepare.parts import writing
+    from eval.reconstructions.folder import read_reconstructions
+    from eval.report.collect import Options, find_out
+    from eval.report.page import report_page
+    from s2f.prepare.jobs.results import writing
+    from s2f.runtime.files import write_text
 
     config = typed(ReportConfig, arguments)
     options = Options(config.classifier, config.truth, config.landmarks, config.lpips, config.examples, config.seed)

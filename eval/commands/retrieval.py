@@ -9,7 +9,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import EmbeddingsConfig, add_options, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.groups import clusters
-    from eval.lists import evaluate_list
-    from eval.retrieval import evaluate
+    from eval.embeddings.groups import clusters
+    from eval.embeddings.retrieval import evaluate
+    from eval.trial_lists.evaluate import evaluate_list
 
     config = typed(RetrievalConfig, arguments)
     embeddings = config.read()

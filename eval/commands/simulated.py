@@ -8,7 +8,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import add_checkpoint_and_data, add_options, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.simulated import evaluate
+    from eval.simulated.evaluate import evaluate
     from s2f.datasets import DatasetFolder
-    from s2f.faces import landmark_detector
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.faces.landmarks import landmark_detector
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     config = typed(SimulatedConfig, arguments)
     detector = None if config.landmarks == "decoder" else landmark_detector(config.landmarks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jsonargparse import ArgumentParser, Namespace
 
 from eval.commands.options import EmbeddingsConfig, add_options, new_folder, refuse_plots, show
-from s2f.options import typed
+from s2f.commands.options import typed
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print; 0 done."""
-    from eval.groups import clusters, groupings
-    from eval.lists import evaluate_list
-    from eval.verification import evaluate
+    from eval.embeddings.groups import clusters, groupings
+    from eval.embeddings.verification import evaluate
+    from eval.trial_lists.evaluate import evaluate_list
 
     config = typed(VerificationConfig, arguments)
     embeddings = config.read()
@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
     restrictions = groupings(embeddings, config.group_by)
     report = evaluate(embeddings, restrictions, units, config.control)
     if config.plots is not None:
-        from eval.plots import draw_verification
+        from eval.embeddings.plots import draw_verification
 
         draw_verification(embeddings, restrictions, new_folder(config.plots))
     return show(report, config.json)

@@ -1,0 +1,1 @@
+"""How stable the face of a voice is over segments, clips and lengths."""

@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from eval.group_consistency import CLIPS, SEGMENTS, Level, averaging_rows, compared, control_rows, group_rows
-from eval.length_sweep import Sweep, sweep_rows
-from eval.probes import pictured_faces, probes_of
-from eval.recordings import Recording
+from eval.attributes.features import pictured_faces, probes_of
+from eval.consistency.group_rows import CLIPS, SEGMENTS, Level, averaging_rows, compared, control_rows, group_rows
+from eval.consistency.length_rows import Sweep, sweep_rows
+from eval.consistency.segments import Parts, Window, durations, predicted_features
+from eval.faces.recordings import Recording
+from eval.metrics.variance_components import ROUNDING, Independent, components, grouped
 from eval.results import Report, Row
-from eval.segments import Parts, Window, durations, predicted_features
-from eval.stability import ROUNDING, Independent, components, grouped
 from s2f.audio import MIN_SECONDS
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
-from s2f.pipeline import Speech2FacePipeline
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 PROTOCOL = "consistency/1"
 
@@ -65,7 +65,7 @@ def evaluate(
     Args:
         pipeline: the checkpoint.
         data: dataset folder; the faces of its training people are the reference, and the gender probe learns on them.
-        recordings: whom to hear, see `eval.recordings`.
+        recordings: whom to hear, see `eval.faces.recordings`.
         seconds: length of a segment, and of the beginning that is heard where clips of a person are compared.
         lengths: of the sweep, in seconds.
         params: of every row about voices, such as the split.

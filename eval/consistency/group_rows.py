@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.results import Row
-from eval.stability import (
+from eval.metrics.variance_components import (
     Groups,
     Independent,
     components,
@@ -23,6 +22,7 @@ from eval.stability import (
     within_cosines,
     won,
 )
+from eval.results import Row
 
 ORDERS = 20  # random orders of a group's rows in `averaging_rows`
 

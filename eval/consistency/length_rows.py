@@ -12,13 +12,13 @@ from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from eval.correlation import interval
-from eval.group_consistency import paired_rows
-from eval.probes import picture_features, says, share_row
+from eval.attributes.features import picture_features, says, share_row
+from eval.consistency.group_rows import paired_rows
+from eval.metrics.correlation import interval
+from eval.metrics.variance_components import Independent, mean_of, mean_over, unit
 from eval.results import Row
-from eval.stability import Independent, mean_of, mean_over, unit
-from s2f.images import to_pil
-from s2f.pipeline import Speech2FacePipeline
+from s2f.faces.images import to_pil
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 BATCH = 8  # faces of one forward pass, as in the pipeline
 
@@ -146,7 +146,7 @@ def shown_as_male(
 
     Args:
         pipeline: its decoder draws, its face encoder looks.
-        probe: see `eval.probes.fit_probes`.
+        probe: see `eval.attributes.features.fit_probes`.
         features: (N, D) as the voice encoder gives them.
         says_what: label of the progress bar.
 

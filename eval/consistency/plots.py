@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.plots import COLOURS, new_panels, row_limits, row_values, save_figure
+from eval.embeddings.plots import COLOURS, new_panels, row_limits, row_values, save_figure
 from eval.results import Report, Row
 
 NAMES = {
@@ -22,10 +22,10 @@ COUNTS = ("segments", "clips")
 
 
 def draw_consistency(report: Report, folder: Path) -> list[Path]:
-    """Draw what a report of `eval.consistency.evaluate` holds: `lengths` and, where there are such rows, `averaging`.
+    """Draw what a report of `s2f-eval consistency` holds: `lengths` and, where there are such rows, `averaging`.
 
     Args:
-        report: of `eval.consistency.evaluate`.
+        report: of `eval.consistency.evaluate.evaluate`.
         folder: existing folder.
 
     Returns:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from eval.recordings import Recording
+from eval.faces.recordings import Recording
 from s2f import audio
 from s2f.errors import AudioTooShort, DatasetError, SilentAudio
-from s2f.pipeline import Speech2FacePipeline
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 BATCH = 8  # windows of one forward pass, as in the pipeline
 

@@ -1,0 +1,1 @@
+"""Correlations of face measures between two folders of pictures."""

@@ -3,9 +3,9 @@
 Paper: Oh et al., "Speech2Face: Learning the Face Behind a Voice" (CVPR 2019), section 5.1 and Fig. 5: Pearson's r, over
 1,000 test people, of measures of the face decoded from the photo's feature (F2F) with those of the face drawn from the
 voice (S2F), and one figure for random pairs (nasal index, .02). Deviations and additions: landmarks are not DEST's (see
-`s2f.faces`); the indices of the landmarks and nose area, which the paper does not define, are those of
-`s2f.craniofacial`; every figure has Fisher's interval and a p-value adjusted for twelve tests at once (Benjamini and
-Hochberg, 1995), random pairs are given for every measure, and sizes also in units of the inter-ocular distance.
+`s2f.faces.landmarks`); the indices of the landmarks and nose area, which the paper does not define, are those of
+`s2f.faces.craniofacial`; every figure has Fisher's interval and a p-value adjusted for twelve tests at once (Benjamini
+and Hochberg, 1995), random pairs are given for every measure, and sizes also in units of the inter-ocular distance.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from eval.controls import other_speakers
-from eval.correlation import MIN_PEOPLE, correlation
-from eval.craniofacial_pairs import PointPairs, point_pairs, with_speakers, write_tables
-from eval.craniofacial_plots import draw_examples, draw_scatter
-from eval.families import family_rows, rank_rows, undefined
-from eval.pictures import Pairs
-from eval.probes import share_row
+from eval.attributes.features import share_row
+from eval.craniofacial.pairs import PointPairs, point_pairs, with_speakers, write_tables
+from eval.craniofacial.plots import draw_examples, draw_scatter
+from eval.embeddings.controls import other_speakers
+from eval.faces.pictures import Pairs
+from eval.metrics.correlation import MIN_PEOPLE, correlation
+from eval.metrics.correlation_families import family_rows, rank_rows, undefined
 from eval.results import Report, Row
-from s2f.craniofacial import (
+from s2f.datasets import DatasetFolder, numbers, split_hash
+from s2f.errors import DatasetError, UsageError
+from s2f.faces.craniofacial import (
     MEASURES,
     PUBLISHED_CORRELATIONS,
     alternative_measures,
     craniofacial_measures,
     normalised_measures,
 )
-from s2f.datasets import DatasetFolder, numbers, split_hash
-from s2f.errors import DatasetError, UsageError
-from s2f.files import write_text
-from s2f.prepare.parts import writing
+from s2f.prepare.jobs.results import writing
+from s2f.runtime.files import write_text
 
 PROTOCOL = "craniofacial/1"
 MAIN, SHUFFLED = "main", "shuffled"  # names of sets of pairs that no control may have
@@ -199,7 +199,7 @@ def evaluate(
 
     Args:
         pairs: F2F as A, S2F as B, or any two pictures of the same people.
-        landmarks: "starter", "dlib", "dlib-hog" or a folder, see `s2f.faces.landmark_detector`.
+        landmarks: "starter", "dlib", "dlib-hog" or a folder, see `s2f.faces.landmarks.landmark_detector`.
         out: folder for `craniofacial.json` (the report), `measures.csv`, `pairs.csv`, the scatter plots, the examples
             and the landmarks found, so that an interrupted run goes on; None writes nothing.
         controls: pairs of the same A with a control's pictures, by the control's name.
@@ -215,7 +215,7 @@ def evaluate(
     Raises:
         DatasetError: fewer than four pairs or speakers to compare; or truth is missing.
         UsageError: a control named like the shuffled pairs.
-        S2fError: see `eval.landmark_runs.find_landmarks`.
+        S2fError: see `eval.faces.landmarks.find_landmarks`.
     """
     sets = {MAIN: pairs, **(controls or {})}
     if MAIN in (controls or {}) or SHUFFLED in sets:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from eval.landmark_runs import Found, find_landmarks
-from eval.pictures import Pairs, PicturePair
-from s2f.craniofacial import MEASURES, craniofacial_measures, inter_ocular, normalised_measures
-from s2f.files import write_csv
+from eval.faces.landmarks import Found, find_landmarks
+from eval.faces.pictures import Pairs, PicturePair
+from s2f.faces.craniofacial import MEASURES, craniofacial_measures, inter_ocular, normalised_measures
+from s2f.runtime.files import write_csv
 
 SIDES = ("a", "b")
 LANDMARKS = "landmarks"  # folder within the output, where an interrupted run goes on
@@ -77,7 +77,7 @@ def kind(reason: str) -> str:
     """A reason without the particulars of one file, so that it can be counted.
 
     Args:
-        reason: of `eval.pictures` or `eval.landmark_runs`.
+        reason: of `eval.faces.pictures` or `eval.faces.landmarks`.
 
     Returns:
         The beginning of the reason, sizes as "W x H px".
@@ -90,14 +90,14 @@ def point_pairs(sets: Mapping[str, Pairs], landmarks: str, out: Path | None) -> 
 
     Args:
         sets: pairs by the name of their set.
-        landmarks: detector, see `eval.landmark_runs.find_landmarks`.
+        landmarks: detector, see `eval.faces.landmarks.find_landmarks`.
         out: folder in which landmarks are kept; None keeps nothing.
 
     Returns:
         By the name of the set. Landmarks that divide by zero in a measure are taken as trouble.
 
     Raises:
-        S2fError: see `eval.landmark_runs.find_landmarks`.
+        S2fError: see `eval.faces.landmarks.find_landmarks`.
     """
     files = [getattr(pair, side) for pairs in sets.values() for pair in pairs.pairs for side in SIDES]
     found = find_landmarks(list(dict.fromkeys(files)), landmarks, None if out is None else out / LANDMARKS)

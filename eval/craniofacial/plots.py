@@ -17,12 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
 
-from eval.craniofacial_pairs import PointPairs
-from eval.landmark_runs import HEIGHT_PX
-from eval.pictures import read_picture
-from eval.plots import COLOURS, save_figure
+from eval.craniofacial.pairs import PointPairs
+from eval.embeddings.plots import COLOURS, save_figure
+from eval.faces.landmarks import HEIGHT_PX
+from eval.faces.pictures import read_picture
 from eval.results import Report, Row
-from s2f.craniofacial import DIMENSIONS, MEASURES, craniofacial_measures
+from s2f.faces.craniofacial import DIMENSIONS, MEASURES, craniofacial_measures
 
 UNITS = {0: "", 1: " (px)", 2: " (px²)"}
 STOMION = -1  # where the lips meet, put after the 68 points

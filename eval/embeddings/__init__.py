@@ -1,0 +1,1 @@
+"""Voice and face embeddings of anybody's system: matching, verification, retrieval, comparison."""

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.embeddings import BLOCK, Embeddings, KeptRows, Samples
-from eval.groups import of_people
+from eval.embeddings.folder import BLOCK, Embeddings, KeptRows, Samples
+from eval.embeddings.groups import of_people
 from s2f.errors import DatasetError, UsageError
 
 

@@ -1,4 +1,4 @@
-"""Heads of trained models as scorers for `eval.sampled`: features from the folder, the head from the checkpoint."""
+"""Heads of trained models as scorers of sampled trials: features from the folder, the head from the checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.embeddings import Embeddings, Samples
-from eval.sampled import JointScorers, Scorer
+from eval.embeddings.folder import Embeddings, Samples
+from eval.embeddings.sampled_matching import JointScorers, Scorer
 from s2f.errors import DatasetError, UsageError
 
 
@@ -16,7 +16,7 @@ def head_scorers(embeddings: Embeddings, checkpoint: str | Path | None = None) -
     """Scorers for a folder with the features of a joint scorer.
 
     The rows of one `track` are one candidate if some track has several: SVHF, section 5.1, averages the answers for
-    aligned sights of two tracks (`s2f.matching.trials.track_probabilities`). That is defined for a voice and two faces
+    aligned sights of two tracks (`s2f.matching.two_way.track_probabilities`). That is defined for a voice and two faces
     only, so such a folder can be asked in no other way.
 
     Args:
@@ -31,9 +31,9 @@ def head_scorers(embeddings: Embeddings, checkpoint: str | Path | None = None) -
         UsageError: the checkpoint is another one; or tracks, and a head that cannot be asked about them.
         CheckpointError: absent or damaged.
     """
-    from s2f import checkpoints
+    from s2f.checkpoints import loading
     from s2f.matching.model import MatchingModel
-    from s2f.training.matching_validation import directions
+    from s2f.training.matching.validation import directions
 
     named = checkpoint or embeddings.about.get("checkpoint")
     made_by = embeddings.about.get("weights_sha256")
@@ -41,7 +41,7 @@ def head_scorers(embeddings: Embeddings, checkpoint: str | Path | None = None) -
         got = f"metric {embeddings.metric}, checkpoint {named}, weights_sha256 {made_by}"
         fix = "make the folder with `s2f embed`"
         raise DatasetError("features of a joint scorer, and which weights they are of", got, fix)
-    folder = checkpoints.resolve(named)
+    folder = loading.resolve(named)
     _check_weights(folder, made_by)
     model = MatchingModel.from_pretrained(folder)
     faces = _faces(embeddings.face)
@@ -51,7 +51,7 @@ def head_scorers(embeddings: Embeddings, checkpoint: str | Path | None = None) -
 
 
 def _check_weights(folder: Path, made_by: dict[str, str]) -> None:
-    from s2f.provenance import weights_sha256
+    from s2f.checkpoints.provenance import weights_sha256
 
     for part, expected in made_by.items():
         if (found := weights_sha256(folder / part)) != expected:
@@ -91,7 +91,7 @@ def _track_scorer(model, embeddings: Embeddings, faces: list[Int[np.ndarray, " T
     import torch
 
     from s2f.matching.heads import PairHead
-    from s2f.matching.trials import track_probabilities
+    from s2f.matching.two_way import track_probabilities
 
     if isinstance(model.head, PairHead) or model.head.config.direction != "v2f":
         got = f"{type(model.head).__name__} and tracks of several rows"

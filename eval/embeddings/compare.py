@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import binomtest
 
-from eval.embeddings import DIRECTIONS, Direction, Embeddings, KeptRows, Samples
-from eval.groups import Grouping, left_out, of_people, with_rows
-from eval.intervals import cluster_draws
-from eval.matching import Weighting, WinTable, accuracy, two_way_trials, win_table
-from eval.resampling import percentile_interval, redrawn_accuracy
+from eval.embeddings.folder import DIRECTIONS, Direction, Embeddings, KeptRows, Samples
+from eval.embeddings.groups import Grouping, left_out, of_people, with_rows
+from eval.embeddings.sampled_matching import one_of
+from eval.metrics.bootstrap import percentile_interval, redrawn_accuracy
+from eval.metrics.intervals import cluster_draws
+from eval.metrics.scores import CrossScores
+from eval.metrics.two_way import Weighting, WinTable, accuracy, two_way_trials, win_table
 from eval.results import Report, Row
-from eval.sampled import one_of
-from eval.scores import CrossScores
 from s2f.datasets import PEOPLE_COLUMNS
 from s2f.errors import DatasetError
 
@@ -70,8 +70,8 @@ def compare(
         a: system A, of J people.
         b: system B.
         groupings: of the people of A.
-        clusters: (J,) independent units of A's people, see `eval.groups.clusters`.
-        weighting: see `eval.matching.accuracy`.
+        clusters: (J,) independent units of A's people, see `eval.embeddings.groups.clusters`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         draws: of the bootstrap.
         seed: of the bootstrap and of the triplets.
@@ -199,11 +199,11 @@ def drawn_triplets(
     count: int,
     seed: int = 0,
 ) -> Int[np.ndarray, "T 3"]:
-    """Random triplets as the papers draw them, with replacement; `eval.matching.accuracy` is the mean over all draws.
+    """Random triplets as the papers draw them, with replacement; `two_way.accuracy` is the mean over all draws.
 
     Args:
         cross: who is who.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise; somebody must have a negative.
         count: number T of triplets.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
-from eval.embeddings import Embeddings
+from eval.embeddings.folder import Embeddings
 
 
 def shuffled(embeddings: Embeddings, seed: int = 0) -> Embeddings:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from eval.scores import CrossScores, Metric, VectorScores
+from eval.metrics.scores import CrossScores, Metric, VectorScores
 from s2f.datasets import PEOPLE_COLUMNS, split_hash
 from s2f.errors import DatasetError
 

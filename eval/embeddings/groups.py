@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from eval.embeddings import Embeddings, KeptRows, Samples
+from eval.embeddings.folder import Embeddings, KeptRows, Samples
 from s2f.errors import DatasetError
 
 PRESETS: dict[str, tuple[str, ...]] = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from eval.embeddings import Direction
+from eval.embeddings.folder import Direction
 
 
 class HumanBaseline(NamedTuple):
-    """Accuracy of people who chose between two: `group` as in `eval.groups.PRESETS`."""
+    """Accuracy of people who chose between two: `group` as in `eval.embeddings.groups.PRESETS`."""
 
     source: str
     group: str

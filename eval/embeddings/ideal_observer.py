@@ -2,8 +2,8 @@
 
 It knows the law that the people were drawn from and the latents of every voice, which a system has to hear from the
 recording. Its score is the log-likelihood ratio log p(face | voice) - log p(face) of
-`s2f.simulate.population.Population`, which ranks the faces of independent people best. On a finite number of people a
-system may do better by luck.
+`s2f.simulate.population.joint_law.Population`, which ranks the faces of independent people best. On a finite number of
+people a system may do better by luck.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.scores import CrossScores, TableScores
+from eval.metrics.scores import CrossScores, TableScores
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
-from s2f.simulate.natural import BASIS
-from s2f.simulate.truth import latents_of, load_population
+from s2f.simulate.dataset.truth import latents_of, load_population
+from s2f.simulate.population.face_statistics import BASIS
 
 IDEAL = "ideal observer"
 LATENTS = (
@@ -25,7 +25,7 @@ LATENTS = (
     *("gender", "age_years", "ethnic_mix_0", "ethnic_mix_1", "ethnic_mix_2"),
     *(f"planted_{name}" for name in BASIS),
 )
-"""Columns of truth.csv that `s2f.simulate.truth.latents_of` reads."""
+"""Columns of truth.csv that `s2f.simulate.dataset.truth.latents_of` reads."""
 
 
 def ideal_scores(data: DatasetFolder, identities: Sequence[str], split_hash: str) -> CrossScores:

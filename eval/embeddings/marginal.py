@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.matching import Weighting, WinTable
+from eval.metrics.two_way import Weighting, WinTable
 
 
 def marginal_accuracy(
@@ -19,14 +19,14 @@ def marginal_accuracy(
     """Share of triplets won among those that contain a person, as positive or as negative.
 
     Exact, over all triplets: a pair (positive's person a, negative's person b) weighs what it weighs in
-    `eval.matching.accuracy`, the probe weight of a times the share of b among a's rivals.
+    `eval.metrics.two_way.accuracy`, the probe weight of a times the share of b among a's rivals.
 
     Paper: SVHF (Nagrani et al., CVPR 2018), section 5.3, the unnumbered definition of mA(s), there
     over sampled triplets.
 
     Args:
         table: of J people.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise.
 
@@ -56,7 +56,7 @@ def best_and_worst(
 
     Args:
         table: of J people.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise.
         names: of the J people.

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from eval.controls import constant, shuffled
-from eval.embeddings import DIRECTIONS, Direction, Embeddings
-from eval.groups import Grouping, clusters, grouping, left_out
-from eval.intervals import binomial_interval
-from eval.marginal import best_and_worst
-from eval.matching import Weighting, accuracy, two_way_trials, win_table
-from eval.n_way import n_way
-from eval.resampling import bootstrap_accuracy, size_curve
+from eval.embeddings.controls import constant, shuffled
+from eval.embeddings.folder import DIRECTIONS, Direction, Embeddings
+from eval.embeddings.groups import Grouping, clusters, grouping, left_out
+from eval.embeddings.marginal import best_and_worst
+from eval.metrics.bootstrap import bootstrap_accuracy, size_curve
+from eval.metrics.intervals import binomial_interval
+from eval.metrics.n_way import n_way
+from eval.metrics.two_way import Weighting, accuracy, two_way_trials, win_table
 from eval.results import Report, Row
 from s2f.errors import UsageError
 

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from eval.embeddings import DIRECTIONS, Embeddings
-from eval.groups import Grouping
-from eval.published import HUMANS
+from eval.embeddings.folder import DIRECTIONS, Embeddings
+from eval.embeddings.groups import Grouping
+from eval.embeddings.human_baselines import HUMANS
+from eval.metrics.roc import auc, det_points, eer, roc_counts
 from eval.results import Report, Row
-from eval.roc import auc, det_points, eer, roc_counts
-from s2f.files import write_csv
+from s2f.runtime.files import write_csv
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: safe for the colour-blind
 NAMES = {"v2f": "voice to face", "f2v": "face to voice"}
@@ -29,7 +29,7 @@ def draw_matching(report: Report, folder: Path) -> list[Path]:
     """Draw what a matching report holds: `one_to_n` and, with repeated subsets, `sizes`.
 
     Args:
-        report: of `eval.matching_report.evaluate`.
+        report: of `eval.embeddings.matching.evaluate`.
         folder: existing folder.
 
     Returns:

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.controls import shuffled
-from eval.embeddings import DIRECTIONS, Embeddings
-from eval.intervals import cluster_draws
-from eval.matching import Weighting
-from eval.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
-from eval.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
-from eval.resampling import percentile_interval
+from eval.embeddings.controls import shuffled
+from eval.embeddings.folder import DIRECTIONS, Embeddings
+from eval.metrics.bootstrap import percentile_interval
+from eval.metrics.intervals import cluster_draws
+from eval.metrics.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
+from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
+from eval.metrics.scores import CrossScores
+from eval.metrics.two_way import Weighting
 from eval.results import Report, Row
-from eval.scores import CrossScores
 from s2f.errors import UsageError
 
 PROTOCOL = "retrieval/1"

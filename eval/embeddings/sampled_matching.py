@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.controls import shuffled
-from eval.embeddings import Direction, Embeddings
-from eval.groups import Grouping, left_out
-from eval.intervals import binomial_interval
-from eval.matching import Weighting
+from eval.embeddings.controls import shuffled
+from eval.embeddings.folder import Direction, Embeddings
+from eval.embeddings.groups import Grouping, left_out
+from eval.embeddings.retrieval import over_people
+from eval.metrics.intervals import binomial_interval
+from eval.metrics.two_way import Weighting
 from eval.results import Report, Row
-from eval.retrieval import over_people
 from s2f.errors import UsageError
 
 PROTOCOL = "matching-sampled/1"
@@ -240,7 +240,7 @@ def evaluate_joint(
 
     Args:
         embeddings: of J people.
-        scorers: see `eval.joint_heads.head_scorers`.
+        scorers: see `eval.embeddings.checkpoint_heads.head_scorers`.
         directions: to be asked, among those of the scorers.
         groupings: who may be compared with whom; in cells of fewer than `n_ways` people nobody is asked.
         clusters: (J,) people who are one independent unit share a number.

@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 from numba import njit
 from scipy.stats import t as student
 
-from eval.controls import constant, shuffled
-from eval.embeddings import Embeddings
-from eval.groups import Grouping, left_out
+from eval.embeddings.controls import constant, shuffled
+from eval.embeddings.folder import Embeddings
+from eval.embeddings.groups import Grouping, left_out
+from eval.metrics.roc import EqualError, RocCounts, auc, checked_cells, eer, pair_blocks, roc_counts
+from eval.metrics.scores import CrossScores
 from eval.results import Report, Row
-from eval.roc import EqualError, RocCounts, auc, checked_cells, eer, pair_blocks, roc_counts
-from eval.scores import CrossScores
 from s2f.errors import UsageError
 
 PROTOCOL = "verification/1"
@@ -60,7 +60,7 @@ def intervals(
         cross: scores of all probes with all candidates; gone through once.
         counts: of the same scores and cells.
         clusters: (J,) independent unit of each person.
-        cells: as in `eval.roc.roc_counts`.
+        cells: as in `eval.metrics.roc.roc_counts`.
         confidence: level in (0, 1).
 
     Returns:

@@ -1,0 +1,1 @@
+"""Pictures and recordings as inputs of the evaluations of faces."""

@@ -27,14 +27,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from encoders.face.landmarks import NUM_LANDMARKS
-from eval.pictures import decode_picture
+from eval.faces.pictures import decode_picture
 from s2f import __version__
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import ImageError, OutputError
-from s2f.face_detection import detector_path
-from s2f.faces import DlibLandmarks, StarterLandmarks, landmark_detector, predictor_path
-from s2f.files import file_sha256, write_bytes, write_text
-from s2f.prepare.parts import writing
-from s2f.provenance import weights_sha256
+from s2f.faces.detection import detector_path
+from s2f.faces.landmarks import DlibLandmarks, StarterLandmarks, landmark_detector, predictor_path
+from s2f.prepare.jobs.results import writing
+from s2f.runtime.files import file_sha256, write_bytes, write_text
 
 HEIGHT_PX = 224  # points are given at this height
 TABLE, ABOUT = "landmarks.csv", "landmarks.json"
@@ -88,7 +88,7 @@ def find_landmarks(pictures: Sequence[Path], landmarks: str, out: Path | None) -
     Args:
         pictures: files; what cannot be used is listed in the result. A file given twice counts once.
         landmarks: "starter", "dlib" (in the boxes of the CNN detector), "dlib-hog" (in those of the faster HOG
-            detector), or the folder of a network, see `s2f.faces.landmark_detector`.
+            detector), or the folder of a network, see `s2f.faces.landmarks.landmark_detector`.
         out: folder that keeps what is found, made if absent; None keeps nothing. An interrupted call loses at most the
             picture at hand (with the network, the last 64).
 
@@ -96,7 +96,7 @@ def find_landmarks(pictures: Sequence[Path], landmarks: str, out: Path | None) -
         Points, or the reason why there are none, of every picture.
 
     Raises:
-        AssetMissing: see `s2f.faces.landmark_detector`.
+        AssetMissing: see `s2f.faces.landmarks.landmark_detector`.
         CheckpointError: see there.
         OutputError: `out` belongs to another detector, model or version, holds something else, or cannot be written.
     """

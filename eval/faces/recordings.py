@@ -12,9 +12,9 @@ import numpy as np
 from s2f import audio
 from s2f.datasets import DatasetFolder, by_identity
 from s2f.errors import DatasetError
-from s2f.features import face_features
-from s2f.pipeline import Speech2FacePipeline
-from s2f.simulate.voices import read_voices
+from s2f.faces.features import face_features
+from s2f.reconstruction.pipeline import Speech2FacePipeline
+from s2f.simulate.voice.recordings import read_voices
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def reader_recordings(folder: str | Path) -> list[Recording]:
     """Original recordings of the "dev" speakers of a folder of voices, whom no training heard.
 
     Args:
-        folder: see `s2f.simulate.voices.read_voices`.
+        folder: see `s2f.simulate.voice.recordings.read_voices`.
 
     Raises:
         DatasetError: no such speakers.

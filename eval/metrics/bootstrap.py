@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.intervals import cluster_draws, t_interval
-from eval.matching import Weighting, WinTable, accuracy
+from eval.metrics.intervals import cluster_draws, t_interval
+from eval.metrics.two_way import Weighting, WinTable, accuracy
 from s2f.errors import UsageError
 
 BLOCK = 2**22  # numbers of a block of draws
@@ -23,11 +23,11 @@ def redrawn_accuracy(
     allowed: Bool[np.ndarray, "J J"] | None,
     draws: Float[np.ndarray, "R J"],
 ) -> Float[np.ndarray, " R"]:
-    """`eval.matching.accuracy` under many draws, in blocks, without the people who are compared with nobody.
+    """`eval.metrics.two_way.accuracy` under many draws, in blocks, without the people who are compared with nobody.
 
     Args:
         table: of J people.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise.
         draws: (R, J) how often each person is there, as probe and as negative; copies of a person never meet.
@@ -58,10 +58,10 @@ def bootstrap_accuracy(
 
     Args:
         table: of J people.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise.
-        clusters: (J,) see `eval.groups.clusters`.
+        clusters: (J,) see `eval.embeddings.groups.clusters`.
         draws: number of redraws.
         seed: of the redraws.
 
@@ -94,7 +94,7 @@ def subset_accuracies(
 
     Args:
         table: of J people.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise.
         size: people of a subset, 2 to J, drawn without replacement.
@@ -154,7 +154,7 @@ def size_curve(
 
     Args:
         table: of J people.
-        weighting: see `eval.matching.accuracy`.
+        weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         allowed: likewise.
         sizes: of the subsets.

@@ -1,6 +1,6 @@
 """What a classifier says against a reference: the confusion of classes, and agreement, kappa and recalls by it.
 
-Nothing here knows pictures: it takes labels and answers, "" where there is none. `eval.attribute_rows` makes the rows.
+Nothing here knows pictures: it takes labels and answers, "" where there is none. `eval.attributes.rows` makes the rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws
 from s2f.errors import UsageError
 
 SHUFFLES = 1000

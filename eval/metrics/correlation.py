@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import pearsonr
 
-from eval.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws
 from eval.results import Row
 
 MIN_PEOPLE = 4  # Fisher's interval needs more than three

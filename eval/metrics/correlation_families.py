@@ -10,8 +10,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import false_discovery_control, norm, rankdata
 
-from eval.correlation import Correlation, correlation, interval, shuffled_correlations, spread, weighted_correlations
-from eval.intervals import cluster_draws
+from eval.metrics.correlation import (
+    Correlation,
+    correlation,
+    interval,
+    shuffled_correlations,
+    spread,
+    weighted_correlations,
+)
+from eval.metrics.intervals import cluster_draws
 from eval.results import UNDEFINED, Row
 
 LEVEL = 0.05  # of the false discovery rate
@@ -33,7 +40,8 @@ def family_rows(
         adjust: give q, over those of the measures that have variance on both sides.
 
     Returns:
-        A row a measure, see `eval.craniofacial.craniofacial_rows`; without variance on a side its value is None.
+        A row a measure, see `eval.craniofacial.evaluate.craniofacial_rows`; without variance on a side its value is
+        None.
 
     Paper:
         Benjamini and Hochberg, "Controlling the false discovery rate" (1995): q is their adjusted p-value.

@@ -29,7 +29,8 @@ def share_interval(successes: int, trials: int, confidence: float = 0.95) -> tup
 def binomial_interval(share: float, n: int, u: float = 2.576) -> tuple[float, float]:
     """The interval of the papers, p ± u √(p (1 - p) / n), which takes triplets as independent.
 
-    They are not: they share people. `eval.resampling.bootstrap_accuracy` allows for that; this one is for comparison.
+    They are not: they share people. `eval.metrics.bootstrap.bootstrap_accuracy` allows for that; this one is for
+    comparison.
 
     Paper: TriNet (ICLR 2021 submission), section 3.2, the unnumbered formula. It does not give u; its 81.00 ± 1.01 % at
     10,000 triplets (Table 2) means 2.576, a level of 99 %. Deviation: clipped to [0, 1].

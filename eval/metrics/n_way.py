@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import t as student
 
-from eval.matching import WEIGHTINGS, Weighting
-from eval.n_way_kernels import add_distinct, add_uniform, fill, shares
-from eval.scores import ROWS, CrossScores
+from eval.metrics.n_way_kernels import add_distinct, add_uniform, fill, shares
+from eval.metrics.scores import ROWS, CrossScores
+from eval.metrics.two_way import WEIGHTINGS, Weighting
 
 TABLE = 2**22  # numbers in a block's table of counts
 Sums = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # won, weight and their changes, see `NWay`
@@ -59,7 +59,7 @@ class NWay:
         """Delete-one-cluster jackknife, Student's t with one degree less than clusters.
 
         Args:
-            weighting: see `eval.matching.accuracy`.
+            weighting: see `eval.metrics.two_way.accuracy`.
             cell: one cell, or all together.
             confidence: level.
 

@@ -1,7 +1,7 @@
-"""Compiled loops of exact 1:N matching; `eval.n_way` says what they compute.
+"""Compiled loops of exact 1:N matching; `eval.metrics.n_way` says what they compute.
 
 In all of them `own` scores are those of a probe's own person's candidates, each different one once, rising, with its
-number of `repeats`; `won`, `weight` and their changes are the sums of `eval.n_way.NWay` for the probe's cell.
+number of `repeats`; `won`, `weight` and their changes are the sums of `eval.metrics.n_way.NWay` for the probe's cell.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def shares(table, repeats, rivals, counts, nodes, node_weights):
 
 @njit(nogil=True, cache=True)
 def _means(shares, most):
-    """E_k of `eval.n_way` for every column, k = 0 … most."""
+    """E_k of `eval.metrics.n_way` for every column, k = 0 … most."""
     means = np.zeros((most + 1, shares.shape[1]))
     for column in range(shares.shape[1]):
         means[0, column] = 1.0

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.intervals import cluster_draws
-from eval.resampling import percentile_interval
+from eval.embeddings.retrieval import NO_METHOD
+from eval.metrics.bootstrap import percentile_interval
+from eval.metrics.intervals import cluster_draws
 from eval.results import Row
-from eval.retrieval import NO_METHOD
 
 NOBODY = "undefined, nobody measured"
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from eval.ranks import RankProfiles, all_tied, precision_and_recall
+from eval.metrics.ranks import RankProfiles, all_tied, precision_and_recall
 from s2f.errors import UsageError
 
 NEGLIGIBLE = 1e-18  # relative to the likeliest number: what lies beyond adds less than 1e-16

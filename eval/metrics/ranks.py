@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
-from eval.scores import COLUMNS, ROWS, CrossScores
+from eval.metrics.scores import COLUMNS, ROWS, CrossScores
 
 CELLS = ROWS * COLUMNS  # scores held at a time
 MOST_ROWS = 16 * ROWS  # of a block of probes

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from numba import njit
 from scipy.stats import norm
 
-from eval.scores import CrossScores
+from eval.metrics.scores import CrossScores
 from s2f.errors import UsageError
 
 HALF = 32  # bits of a lower half, see `auc`
@@ -30,7 +30,7 @@ class RocCounts:
         keys: (B,) int64 grid numbers of the scores, rising.
         matched: (B,) int64 pairs of one person.
         non_matched: (B,) int64 pairs of two people.
-        value: the score at a key, see `eval.scores.Scores.value`.
+        value: the score at a key, see `eval.metrics.scores.Scores.value`.
     """
 
     keys: Int[np.ndarray, " B"]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numba import njit
 
-from eval.scores import CrossScores
+from eval.metrics.scores import CrossScores
 
 Weighting = Literal["samples", "identities"]
 WEIGHTINGS: tuple[Weighting, Weighting] = ("samples", "identities")

@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from eval.intervals import cluster_draws
-from eval.matching import WinTable, win_table
-from eval.resampling import percentile_interval, redrawn_accuracy
+from eval.metrics.bootstrap import percentile_interval, redrawn_accuracy
+from eval.metrics.intervals import cluster_draws
+from eval.metrics.scores import CrossScores, Scores, VectorScores
+from eval.metrics.two_way import WinTable, win_table
 from eval.results import UNDEFINED, Row
-from eval.scores import CrossScores, Scores, VectorScores
 
 SHUFFLES = 1000
 ROUNDING = 1e-12  # a variance of unit vectors below this is none
@@ -222,8 +222,8 @@ class OthersOnly:
 def recognition_table(groups: Groups) -> WinTable:
     """How often a row is nearer, by cosine, to another row of its group than to a row of another group; ties half.
 
-    All triples are counted by `eval.matching.win_table`. That counts a row as a candidate for itself too; here it wins
-    every time, 1/n of a group's triples, which is then taken off.
+    All triples are counted by `eval.metrics.two_way.win_table`. That counts a row as a candidate for itself too; here
+    it wins every time, 1/n of a group's triples, which is then taken off.
 
     Args:
         groups: J groups of at least two rows.

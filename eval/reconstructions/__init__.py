@@ -1,0 +1,1 @@
+"""The reconstructions folder: written, read, and measured by features and by the decoder."""

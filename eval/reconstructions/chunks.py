@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from s2f.files import write_bytes
+from s2f.runtime.files import write_bytes
 
 CHUNK = 32
 Item = TypeVar("Item")

@@ -18,20 +18,20 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from eval.controls import other_speakers
-from eval.features import FeaturePairs, read_pairs, unit
-from eval.landmark_runs import Found, find_landmarks
-from eval.person_means import Units, mean_row, units_of
-from eval.reconstructions import CONTROLS, Reconstructions, seconds_name
+from eval.embeddings.controls import other_speakers
+from eval.embeddings.retrieval import figure_rows, retrieve
+from eval.faces.landmarks import Found, find_landmarks
+from eval.metrics.person_means import Units, mean_row, units_of
+from eval.metrics.scores import CrossScores, VectorScores
+from eval.reconstructions.features import FeaturePairs, read_pairs, unit
+from eval.reconstructions.folder import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, Row
-from eval.retrieval import figure_rows, retrieve
-from eval.scores import CrossScores, VectorScores
-from s2f.craniofacial import inter_ocular
 from s2f.errors import ImageError
-from s2f.files import write_csv
-from s2f.images import load_image
-from s2f.perceptual import load_lpips, lpips_distance
-from s2f.prepare.parts import writing
+from s2f.faces.craniofacial import inter_ocular
+from s2f.faces.images import load_image
+from s2f.faces.lpips import load_lpips, lpips_distance
+from s2f.prepare.jobs.results import writing
+from s2f.runtime.files import write_csv
 
 PROTOCOL = "decoder/1"
 CHUNK = 16  # pairs of pictures between two steps of the progress bar
@@ -49,8 +49,8 @@ def evaluate(
 
     Args:
         folder: a reconstructions folder.
-        lpips: safetensors file of a trained backbone, see `s2f.perceptual.load_lpips`; None leaves LPIPS out.
-        landmarks: how landmarks are found, see `eval.landmark_runs.find_landmarks`.
+        lpips: safetensors file of a trained backbone, see `s2f.faces.lpips.load_lpips`; None leaves LPIPS out.
+        landmarks: how landmarks are found, see `eval.faces.landmarks.find_landmarks`.
         out: keeps the landmarks found, so that an interrupted call goes on, and `left_out.csv`: identity, picture and
             reason of pictures without landmarks. None keeps nothing.
 

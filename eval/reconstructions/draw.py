@@ -14,16 +14,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from eval.kept_chunks import gathered, in_chunks
-from eval.probes import picture_features
-from eval.reconstruct_people import LeftOut, Person, Sight, at_size, read_person, read_picture, readable
-from eval.reconstructions import PICTURES, seconds_name
+from eval.attributes.features import picture_features
+from eval.reconstructions.chunks import gathered, in_chunks
+from eval.reconstructions.folder import PICTURES, seconds_name
+from eval.reconstructions.people import LeftOut, Person, Sight, at_size, read_person, read_picture, readable
+from s2f.checkpoints.provenance import FACE_NOTE, NOTE, Provenance, save_png
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
-from s2f.features import direction_means
-from s2f.images import to_pil
-from s2f.pipeline import Speech2FacePipeline
-from s2f.provenance import FACE_NOTE, NOTE, Provenance, save_png
+from s2f.faces.features import direction_means
+from s2f.faces.images import to_pil
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 NOTES = {
     "f2f": FACE_NOTE,

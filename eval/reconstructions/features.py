@@ -25,16 +25,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from eval.controls import other_speakers
-from eval.embeddings import read_embeddings
-from eval.ideal import IDEAL, ideal_scores, recorded_recall
-from eval.person_means import Units, mean_row, units_of
-from eval.published import SPEECH2FACE_ANGLE_DEG, SPEECH2FACE_RECALL
-from eval.random_galleries import NAMED_GALLERIES
-from eval.reconstructions import CONTROLS, FIX, Reconstructions, seconds_name
+from eval.embeddings.controls import other_speakers
+from eval.embeddings.folder import read_embeddings
+from eval.embeddings.human_baselines import SPEECH2FACE_ANGLE_DEG, SPEECH2FACE_RECALL
+from eval.embeddings.ideal_observer import IDEAL, ideal_scores, recorded_recall
+from eval.embeddings.retrieval import figure_rows, retrieve
+from eval.metrics.person_means import Units, mean_row, units_of
+from eval.metrics.random_galleries import NAMED_GALLERIES
+from eval.metrics.scores import CrossScores, Metric, VectorScores
+from eval.reconstructions.folder import CONTROLS, FIX, Reconstructions, seconds_name
 from eval.results import Report, Row
-from eval.retrieval import figure_rows, retrieve
-from eval.scores import CrossScores, Metric, VectorScores
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
 
@@ -63,8 +63,8 @@ def read_pairs(folder: Reconstructions, name: str) -> FeaturePairs:
         One pair a person.
 
     Raises:
-        DatasetError: features that are missing or cannot be used, see `eval.embeddings.read_embeddings`; or not exactly
-            one predicted and one true feature of everybody.
+        DatasetError: features that are missing or cannot be used, see `eval.embeddings.folder.read_embeddings`; or not
+            exactly one predicted and one true feature of everybody.
     """
     path = folder.features(name)
     embeddings = read_embeddings(path, "cosine")

@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from eval.kept_chunks import gathered, in_chunks
-from eval.reconstruct_draw import Painter, Training, left_out_of, read_training
-from eval.reconstruct_people import LeftOut, Person, choose_people, training_sights
-from eval.reconstructions import ABOUT, CONTROLS, seconds_name
-from s2f import __version__, checkpoints
+from eval.reconstructions.chunks import gathered, in_chunks
+from eval.reconstructions.draw import Painter, Training, left_out_of, read_training
+from eval.reconstructions.folder import ABOUT, CONTROLS, seconds_name
+from eval.reconstructions.people import LeftOut, Person, choose_people, training_sights
+from s2f import __version__
+from s2f.checkpoints import loading
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import PEOPLE_COLUMNS, DatasetFolder
 from s2f.errors import DatasetError, OutputError, UsageError
-from s2f.files import write_csv, write_text
-from s2f.pipeline import Speech2FacePipeline
-from s2f.provenance import weights_sha256
+from s2f.reconstruction.pipeline import Speech2FacePipeline
+from s2f.runtime.files import write_csv, write_text
 
 CHUNKS, SETTINGS = "chunks", "settings.json"  # in the partial folder only
 NETWORKS = ("voice_encoder", "face_encoder", "decoder")
@@ -79,7 +80,7 @@ def write_reconstructions(
         raise OutputError(f"a new folder at {out}", "an existing one", "choose another name or remove it")
     chosen, lacking = choose_people(data, split, people, seed)
     others, unseen = training_sights(training or data)
-    folder = checkpoints.resolve(checkpoint)
+    folder = loading.resolve(checkpoint)
     about: dict[str, Any] = {
         "s2f": __version__,
         "checkpoint": str(checkpoint),

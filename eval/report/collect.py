@@ -1,4 +1,4 @@
-"""Everything that can be said from a reconstructions folder; `eval.report_page` makes one page of it.
+"""Everything that can be said from a reconstructions folder; `eval.report.page` makes one page of it.
 
 Landmarks, measures and plots are kept below the folder, in `evaluation/`, so that an interrupted call goes on.
 """
@@ -13,19 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from eval import craniofacial, decoder_check, demographics, features
-from eval.attribute_plots import draw_confusions
-from eval.classifiers import AttributeClassifier, load_classifier
-from eval.correlation import MIN_PEOPLE
-from eval.craniofacial import MAIN, craniofacial_rows, read_truth, truth_speakers
-from eval.craniofacial_pairs import LANDMARKS, PointPairs, point_pairs
-from eval.picture_answers import picture_rows
-from eval.pictures import Pairs, PicturePair
-from eval.reconstructions import CONTROLS, Reconstructions, seconds_name
+from eval.attributes import demographics
+from eval.attributes.classifier import AttributeClassifier, load_classifier
+from eval.attributes.picture_rows import picture_rows
+from eval.attributes.plots import draw_confusions
+from eval.craniofacial import evaluate as craniofacial
+from eval.craniofacial.evaluate import MAIN, craniofacial_rows, read_truth, truth_speakers
+from eval.craniofacial.pairs import LANDMARKS, PointPairs, point_pairs
+from eval.faces.pictures import Pairs, PicturePair
+from eval.metrics.correlation import MIN_PEOPLE
+from eval.reconstructions import decoder, features
+from eval.reconstructions.folder import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, read_report, report_of
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
-from s2f.prepare.parts import writing
+from s2f.prepare.jobs.results import writing
 
 TRUE = "true"  # name of the set of true pictures against S2F
 NOT_CANONICAL = (
@@ -38,9 +40,9 @@ class Options:
     """What a report is made with.
 
     Attributes:
-        classifier: see `eval.classifiers.load_classifier`; None leaves demographics out.
+        classifier: see `eval.attributes.classifier.load_classifier`; None leaves demographics out.
         truth: simulated dataset folder that was reconstructed.
-        landmarks: see `eval.landmark_runs.find_landmarks`.
+        landmarks: see `eval.faces.landmarks.find_landmarks`.
         lpips: safetensors file of a trained backbone.
         examples: number of people who are shown; half as many of the worst are shown too.
         seed: of all random draws and choices.
@@ -85,8 +87,8 @@ class Findings:
         options: what was asked for.
         statement: what the simulated dataset says of its people, "" without one.
         classifier: what the classifier calls itself, "" without one.
-        features: of `eval.features`.
-        decoder: of `eval.decoder_check`.
+        features: of `eval.reconstructions.features`.
+        decoder: of `eval.reconstructions.decoder`.
         parts: by name: craniofacial, true (true pictures against S2F), demographics, and with it classifier (its own
             error).
         others: further reports by the name of their file.
@@ -119,8 +121,9 @@ def find_out(folder: Reconstructions, options: Options) -> Findings:
         All figures and what to show.
 
     Raises:
-        S2fError: see `eval.features.evaluate`, `eval.decoder_check.evaluate`, `eval.landmark_runs.find_landmarks`,
-            `eval.classifiers.load_classifier` and `eval.results.read_report`.
+        S2fError: see `eval.reconstructions.features.evaluate`, `eval.reconstructions.decoder.evaluate`,
+            `eval.faces.landmarks.find_landmarks`, `eval.attributes.classifier.load_classifier` and
+            `eval.results.read_report`.
     """
     truth = DatasetFolder(options.truth) if options.truth is not None else None
     others = {path.name: read_report(path) for path in sorted((folder.root / "reports").glob("*.json"))}
@@ -133,7 +136,7 @@ def find_out(folder: Reconstructions, options: Options) -> Findings:
     classifier = load_classifier(options.classifier) if options.classifier is not None else None
     seen = _points(folder, truth, options.landmarks, out)
     lpips = Path(options.lpips) if options.lpips is not None else None
-    drawing = decoder_check.evaluate(folder, lpips, options.landmarks, out / LANDMARKS)
+    drawing = decoder.evaluate(folder, lpips, options.landmarks, out / LANDMARKS)
     return Findings(
         folder=folder,
         options=options,

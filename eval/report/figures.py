@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from eval.random_galleries import NAMED_GALLERIES
-from eval.report import Findings, Part
-from eval.report_tables import rows_table, rows_tables, words
+from eval.metrics.random_galleries import NAMED_GALLERIES
+from eval.report.collect import Findings, Part
+from eval.report.tables import rows_table, rows_tables, words
 from eval.results import Report, Row
-from s2f.page import picture
+from s2f.runtime.html import picture
 
 HEADLINES = ("agreement", "kappa", "balanced")
 REFERENCES = {"picture": "what the classifier says of the true picture", "label": "the label in people.csv"}

@@ -1,4 +1,4 @@
-"""The page of `s2f-eval report`: one HTML file of everything that was found, see `eval.report`."""
+"""The page of `s2f-eval report`: one HTML file of everything that was found, see `eval.report.collect`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from eval import report_figures, report_people
-from eval.report import Findings
-from eval.report_people import people
-from eval.report_tables import rows_tables
+from eval.report import figures
+from eval.report.collect import Findings
+from eval.report.people import STYLE as PEOPLE_STYLE
+from eval.report.people import people
+from eval.report.tables import rows_tables
 from eval.results import Report
 from s2f import __version__
-from s2f.page import STYLE, facts_table, page, table
+from s2f.runtime.html import STYLE, facts_table, page, table
 
 LISTED = 30  # pictures without landmarks that are named
 AVERAGE = (
@@ -43,7 +44,7 @@ def report_page(found: Findings) -> str:
     """Make the page.
 
     Args:
-        found: of `eval.report.find_out`.
+        found: of `eval.report.collect.find_out`.
 
     Returns:
         Text of the HTML file; the same findings give the same bytes.
@@ -57,17 +58,17 @@ def report_page(found: Findings) -> str:
     bodies = {
         "what": _what(found),
         "examples": _examples(found),
-        "craniofacial": report_figures.craniofacial(found),
-        "demographics": report_figures.demographics(found),
-        "features": report_figures.features(found.features),
-        "decoder": report_figures.decoder(found.decoder),
+        "craniofacial": figures.craniofacial(found),
+        "demographics": figures.demographics(found),
+        "features": figures.features(found.features),
+        "decoder": figures.decoder(found.decoder),
         "others": _others(found),
         "failures": _failures(found),
         "notes": _notes(found),
     }
     links = "".join(f'<a href="#{name}">{text}</a>' for name, text in SECTIONS.items())
     sections = "".join(f'<h2 id="{name}">{SECTIONS[name]}</h2>{body}' for name, body in bodies.items())
-    style = STYLE + report_people.STYLE + report_figures.STYLE + MORE_STYLE
+    style = STYLE + PEOPLE_STYLE + figures.STYLE + MORE_STYLE
     return page(title, f"<p>{AVERAGE}</p><nav>{links}</nav>{sections}", style)
 
 

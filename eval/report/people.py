@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from eval.pictures import read_picture
-from eval.reconstructions import Reconstructions
-from s2f.page import picture
+from eval.faces.pictures import read_picture
+from eval.reconstructions.folder import Reconstructions
+from s2f.runtime.html import picture
 
 SIDE_PX, QUALITY = 112, 90
 KINDS = {

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from eval.results import SETTINGS, Row, number_text, range_text
-from s2f.page import table
+from s2f.runtime.html import table
 
 DIRECTIONS = {
     "v2f": "from voice",

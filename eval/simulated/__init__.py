@@ -1,0 +1,1 @@
+"""Against the known truth of simulated people."""

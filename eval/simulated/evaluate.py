@@ -16,11 +16,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from eval.agreement import controlled_age_rows, controlled_gender_rows
-from eval.correlation import correlation_rows
-from eval.demographics import Voice, drawn
-from eval.intervals import cluster_draws
-from eval.probes import (
+from eval.attributes.agreement import controlled_age_rows, controlled_gender_rows
+from eval.attributes.demographics import Voice, drawn
+from eval.attributes.features import (
     AGE_CLASSES,
     Faces,
     Probes,
@@ -31,13 +29,15 @@ from eval.probes import (
     says,
     share_row,
 )
+from eval.metrics.correlation import correlation_rows
+from eval.metrics.intervals import cluster_draws
 from eval.results import Report, Row
-from eval.variance import variance_rows
-from s2f.craniofacial import MEASURES, craniofacial_measures
+from eval.simulated.variance import variance_rows
 from s2f.datasets import SPLITS, DatasetFolder, by_identity, numbers
 from s2f.errors import DatasetError
-from s2f.faces import LandmarkDetector
-from s2f.pipeline import Speech2FacePipeline
+from s2f.faces.craniofacial import MEASURES, craniofacial_measures
+from s2f.faces.landmarks import LandmarkDetector
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 PROTOCOL = "simulated/1"
 MEASURED = (*MEASURES, "face_height")

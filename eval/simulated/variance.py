@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from eval.correlation import without_cell_means
-from eval.probes import Faces
+from eval.attributes.features import Faces
+from eval.metrics.correlation import without_cell_means
 from eval.results import Row
 from s2f.errors import DatasetError
 

@@ -1,0 +1,1 @@
+"""Published trial lists: read, resolved to files, scored."""

@@ -3,7 +3,7 @@
 Papers compare systems on one list of random questions. A list asks about a few of the questions that the same people
 allow: its own figure can be compared with the papers', the exact one says more about the system.
 
-A score is that of `eval.scores`: equal ones tie exactly. A tie for the best place counts 1/(1 + t) with t equal
+A score is that of `eval.metrics.scores`: equal ones tie exactly. A tie for the best place counts 1/(1 + t) with t equal
 negatives. Peers decide otherwise: with argmax (Wen et al. 2021, CMPC, 1:N of vfal-eva) a tie goes to the first place,
 which is always the right one; vfal-eva's 1:2 counts a tie as lost. Without ties all agree.
 """
@@ -19,11 +19,16 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from eval import verification
-from eval.embeddings import Direction, Embeddings
-from eval.groups import Grouping
-from eval.list_figures import GROUP, average_precision, pair_keys, roc_rows
-from eval.list_files import (
+from eval.embeddings import verification
+from eval.embeddings.folder import Direction, Embeddings
+from eval.embeddings.groups import Grouping
+from eval.embeddings.retrieval import figure_rows, retrieve
+from eval.embeddings.sampled_matching import accuracy_rows, mean_over_trials, wins
+from eval.metrics.bootstrap import bootstrap_accuracy
+from eval.metrics.n_way import n_way
+from eval.metrics.two_way import WEIGHTINGS, accuracy, win_table
+from eval.results import Report, Row
+from eval.trial_lists.formats import (
     MatchingList,
     RetrievalList,
     VerificationList,
@@ -31,13 +36,8 @@ from eval.list_files import (
     read_retrieval,
     read_verification,
 )
-from eval.list_paths import PathIndex, missing
-from eval.matching import WEIGHTINGS, accuracy, win_table
-from eval.n_way import n_way
-from eval.resampling import bootstrap_accuracy
-from eval.results import Report, Row
-from eval.retrieval import figure_rows, retrieve
-from eval.sampled import accuracy_rows, mean_over_trials, wins
+from eval.trial_lists.metrics import GROUP, average_precision, pair_keys, roc_rows
+from eval.trial_lists.paths import PathIndex, missing
 from s2f.errors import DatasetError
 
 PROTOCOL = "list/1"
@@ -50,9 +50,9 @@ def evaluate_list(
     """Evaluate one list.
 
     Args:
-        embeddings: of J people; the tables need `path` or `source` (see `eval.list_paths.PathIndex`).
+        embeddings: of J people; the tables need `path` or `source` (see `eval.trial_lists.paths.PathIndex`).
         kind: what the list asks.
-        files: one file, or two that belong together; see `eval.list_files`.
+        files: one file, or two that belong together; see `eval.trial_lists.formats`.
         skip_missing: leave out and count lines whose files the folder lacks, instead of refusing the list.
         clusters: (J,) people who are one independent unit share a number.
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.embeddings import Direction
+from eval.embeddings.folder import Direction
 from s2f.errors import DatasetError, UsageError
-from s2f.safe_pickle import load_plain
+from s2f.runtime.safe_pickle import load_plain
 
 FORMS = {
     "matching": "lines `probe positive negative`, or a pickle with match_list",

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.intervals import cluster_draws
-from eval.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
-from eval.resampling import percentile_interval
+from eval.metrics.bootstrap import percentile_interval
+from eval.metrics.intervals import cluster_draws
+from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
+from eval.metrics.roc import RocCounts, auc, eer
+from eval.metrics.scores import ROWS, CrossScores, Scores
 from eval.results import Row
-from eval.roc import RocCounts, auc, eer
-from eval.scores import ROWS, CrossScores, Scores
 
 GROUP = "list"
 
@@ -58,7 +58,7 @@ def roc_rows(
         params: of the rows.
 
     Returns:
-        Rows `auc` and `eer`, see `eval.roc`.
+        Rows `auc` and `eer`, see `eval.metrics.roc`.
     """
     place = np.unique(keys, return_inverse=True)[1]
     asked = np.unique(person)
@@ -102,7 +102,8 @@ def average_precision(
     """Average precision of queries in a gallery: the mean over own candidates of the precision at their rank.
 
     Equal scores have one rank, the last of theirs, as in scikit-learn's `average_precision_score`; peers take the order
-    in which a sort leaves them. Without ties all agree. (`eval.retrieval` has the expectation over their orders.)
+    in which a sort leaves them. Without ties all agree. (`eval.embeddings.retrieval` has the expectation over their
+    orders.)
 
     Args:
         cross: scores of all probes with all candidates.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from eval.embeddings import Samples
+from eval.embeddings.folder import Samples
 from s2f.errors import DatasetError
 
 SHOWN = 3  # examples in a message

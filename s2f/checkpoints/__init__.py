@@ -1,0 +1,1 @@
+"""Checkpoint folders: strict loading, hashes, provenance, model card, publishing."""

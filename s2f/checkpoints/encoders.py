@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from encoders.face.base import FaceEncoder
 from encoders.face.compact import CompactFaceEncoder
-from encoders.face.insight import IRFace
-from encoders.face.vgg16_pooled import PooledVGG16
+from encoders.face.ir_resnet import IRFace
+from encoders.face.vgg16 import PooledVGG16
 from encoders.face.vgg_face import VGGFace
 from encoders.face.vgg_m import VGGMFace
 from encoders.voice.base import VoiceEncoder
@@ -18,7 +18,7 @@ from encoders.voice.soundnet import SoundNet
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from encoders.voice.thin_resnet import ThinResNet34
 from encoders.voice.vgg_m import VGGMVoice
-from s2f.checkpoints import load_network, read_json
+from s2f.checkpoints.loading import load_network, read_json
 from s2f.errors import CheckpointError
 
 FACE_ENCODERS: dict[str, type[FaceEncoder]] = {

@@ -7,9 +7,9 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from s2f.checkpoints import contained
+from s2f.checkpoints.loading import contained
 from s2f.errors import CheckpointError, S2fError
-from s2f.files import file_sha256, write_text
+from s2f.runtime.files import file_sha256, write_text
 
 MANIFEST = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -114,7 +114,7 @@ def verify(folder: str | Path) -> Verification:
     Returns:
         What was found; a folder that does not exist is a fault too.
     """
-    from s2f.weights.networks import load_any, network_folders
+    from s2f.weights.registry import load_any, network_folders
 
     folder = Path(folder)
     faults: list[str] = []

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from s2f.checkpoints import read_json
+from s2f.checkpoints.hashes import write_manifest
+from s2f.checkpoints.loading import read_json
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import CheckpointError, UsageError
-from s2f.files import write_text
-from s2f.provenance import weights_sha256
-from s2f.weights.manifest import write_manifest
-from s2f.weights.networks import load_any, network_folders
+from s2f.runtime.files import write_text
+from s2f.weights.registry import load_any, network_folders
 
 if TYPE_CHECKING:
-    from s2f.weights.importing import Source
+    from s2f.weights.convert import Source
 
 CONTRACT = re.compile(
     r"sample_rate_hz|.*_samples|fft_size|waveform_scale|power|target_rms|mel_bands|image_.*|unit_norm"

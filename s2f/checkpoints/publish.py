@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from s2f.checkpoints.hashes import MANIFEST, read_manifest, verify
+from s2f.checkpoints.model_card import CardFacts, write_card
+from s2f.checkpoints.publishable import Saveable
 from s2f.errors import CheckpointError, OutputError, UsageError
-from s2f.files import whole_folder
-from s2f.weights.card import CardFacts, write_card
-from s2f.weights.manifest import MANIFEST, read_manifest, verify
-from s2f.weights.publishable import Saveable
+from s2f.runtime.files import whole_folder
 
 CARD = "README.md"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from s2f.weights.card import CardFacts
+    from s2f.checkpoints.model_card import CardFacts
 
 
 class Saveable(Protocol):
@@ -27,7 +27,7 @@ class Publishable:
         to_folder: str | Path | None = None,
         private: bool = False,
     ) -> str:
-        """Publish this model with a model card; see `s2f.weights.publish.publish`.
+        """Publish this model with a model card; see `s2f.checkpoints.publish.publish`.
 
         Args:
             repo_id: repository `owner/name` of the hub.
@@ -39,10 +39,10 @@ class Publishable:
             Where it is now.
 
         Raises:
-            CheckpointError: see `s2f.weights.card.write_card`.
+            CheckpointError: see `s2f.checkpoints.model_card.write_card`.
             OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
             UsageError: neither or both of `repo_id` and `to_folder`.
         """
-        from s2f.weights.publish import publish_model
+        from s2f.checkpoints.publish import publish_model
 
         return publish_model(self, card, repo_id, to_folder, private)

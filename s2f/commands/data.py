@@ -8,7 +8,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_NO, EXIT_OK, typed
+from s2f.commands.options import EXIT_NO, EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the findings; 0 the folder is usable, 1 it is not."""
-    from s2f.check.folder import check
+    from s2f.dataset_check.folder import check
 
     config = typed(DataConfig, arguments)
     findings = check(Path(config.folder))

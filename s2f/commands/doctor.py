@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_NO, EXIT_OK, typed
+from s2f.commands.options import EXIT_NO, EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the report; 0 the core works, 1 it does not."""
-    from s2f import doctor
+    from s2f.commands import machine
 
-    found = doctor.report()
-    print(json.dumps(found, indent=2) if typed(DoctorConfig, arguments).json else doctor.table(found))
+    found = machine.report()
+    print(json.dumps(found, indent=2) if typed(DoctorConfig, arguments).json else machine.table(found))
     return EXIT_OK if found["ok"] else EXIT_NO

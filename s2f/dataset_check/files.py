@@ -19,12 +19,12 @@ import soundfile
 from tqdm import tqdm
 
 from s2f.audio import load
-from s2f.check.findings import Found
-from s2f.check.lenient_tables import UNKNOWN_SPLIT, Contents, FaceRow, VoiceRow, seconds
+from s2f.dataset_check.findings import Found
+from s2f.dataset_check.lenient_tables import UNKNOWN_SPLIT, Contents, FaceRow, VoiceRow, seconds
 from s2f.datasets import read_member
 from s2f.errors import S2fError
-from s2f.images import load_image, spread
-from s2f.shards import read_face_feature
+from s2f.faces.images import load_image, spread
+from s2f.shards.reading import read_face_feature
 
 OPENED = 64
 OPENED_SECONDS = 6.0

@@ -42,7 +42,9 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "missing_table": Kind(
-        "error", "tables that are not there", "check the path; tars without tables need `python -m s2f.shards DIR`"
+        "error",
+        "tables that are not there",
+        "check the path; tars without tables need `python -m s2f.shards.reading DIR`",
     ),
     "missing_column": Kind(
         "error", "columns that are not there", "add them; the first line names them, between commas"
@@ -66,7 +68,7 @@ KINDS: dict[str, Kind] = {
     ),
     "missing_file": Kind("error", "files that are not there", "copy them, or remove their rows"),
     "empty_file": Kind("error", "files without content", "copy them again, or remove their rows"),
-    "beyond_tar": Kind("error", "samples outside their tar", "copy the tar, or run `python -m s2f.shards DIR`"),
+    "beyond_tar": Kind("error", "samples outside their tar", "copy the tar, or run `python -m s2f.shards.reading DIR`"),
     "unreadable_recording": Kind("error", "opened recordings that cannot be used", "repair or remove them"),
     "unreadable_picture": Kind("error", "opened pictures that cannot be read", "repair or remove them"),
     "speaker_in_two_splits": Kind("error", "speakers in two splits", "move each to one split"),
@@ -163,7 +165,7 @@ class Findings:
         stored_split_hash: what dataset.json says; null if nothing.
         notes: sentences.
         findings: see `Finding`.
-        usable_for: of `PURPOSES`, see `s2f.check.folder.check`.
+        usable_for: of `PURPOSES`, see `s2f.dataset_check.folder.check`.
         not_usable_for: the others, each with the reason.
     """
 

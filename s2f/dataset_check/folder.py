@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from s2f.check.files import (
+from s2f.dataset_check.files import (
     Piece,
     check_contents,
     file_sizes,
@@ -18,8 +18,8 @@ from s2f.check.files import (
     open_recordings,
     pieces_of,
 )
-from s2f.check.findings import COUNTED, GROUPS, KINDS, PURPOSES, Findings, Found, findings_of, shown
-from s2f.check.lenient_tables import (
+from s2f.dataset_check.findings import COUNTED, GROUPS, KINDS, PURPOSES, Findings, Found, findings_of, shown
+from s2f.dataset_check.lenient_tables import (
     UNKNOWN_SPLIT,
     Contents,
     ErrorRow,
@@ -29,7 +29,7 @@ from s2f.check.lenient_tables import (
     read_table,
     seconds,
 )
-from s2f.check.tables import check_people, check_rows, describe_people, most_frequent
+from s2f.dataset_check.tables import check_people, check_rows, describe_people, most_frequent
 from s2f.datasets import SPLITS, split_hash
 from s2f.errors import UsageError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from s2f.check.findings import Found
+from s2f.dataset_check.findings import Found
 from s2f.datasets import REQUIRED, SPLITS
 
 POINTS = [f"{axis}{number}" for number in range(68) for axis in "xy"]

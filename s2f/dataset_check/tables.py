@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from s2f.check.findings import GROUPS, Found, shown
-from s2f.check.lenient_tables import UNKNOWN_SPLIT, Contents, PersonRow, VoiceRow, seconds
+from s2f.dataset_check.findings import GROUPS, Found, shown
+from s2f.dataset_check.lenient_tables import UNKNOWN_SPLIT, Contents, PersonRow, VoiceRow, seconds
 from s2f.datasets import SPLITS
 
 DESCRIBED = ("gender", "age", "ethnicity", "nationality", "language")
@@ -85,7 +85,7 @@ def check_rows(contents: Contents, found: Found) -> None:
 
 
 def describe_people(contents: Contents) -> dict[str, dict[str, dict[str, Any]]]:
-    """How people are spread over the values of `DESCRIBED`: see `s2f.check.findings.Findings.people`."""
+    """How people are spread over the values of `DESCRIBED`: see `s2f.dataset_check.findings.Findings.people`."""
     people: dict[str, list[PersonRow]] = {group: [] for group in GROUPS}
     for identity, person in contents.people.items():
         people[contents.split(identity)].append(person)

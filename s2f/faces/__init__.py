@@ -1,0 +1,1 @@
+"""Face pictures as data: reading, detection, landmarks, measures, features of frozen encoders."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from encoders.face.base import FaceEncoder
-from s2f.images import load_batch
+from s2f.faces.images import load_batch
 
 CHUNK = 256
 

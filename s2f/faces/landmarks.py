@@ -13,9 +13,9 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from encoders.face.landmarks import LandmarkRegressor
-from s2f.checkpoints import STARTER, load_network, packaged
+from s2f.checkpoints.loading import STARTER, load_network, packaged
 from s2f.errors import AssetMissing, ImageError
-from s2f.face_detection import FIRST_BOX, INSTALL, FaceBox, FaceDetector, HogDetector, model_path, require_rgb
+from s2f.faces.detection import FIRST_BOX, INSTALL, FaceBox, FaceDetector, HogDetector, model_path, require_rgb
 
 COMPONENT = "landmarks"  # sub-folder of a checkpoint
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -55,7 +55,7 @@ def landmark_detector(name: str | Path) -> DlibLandmarks | StarterLandmarks:
 
     Raises:
         AssetMissing: something optional is not installed, or the starter has no landmark network.
-        CheckpointError: see `s2f.checkpoints.load_network`.
+        CheckpointError: see `s2f.checkpoints.loading.load_network`.
     """
     if str(name) == "dlib":
         return DlibLandmarks()
@@ -173,7 +173,7 @@ class StarterLandmarks:
 
     Raises:
         AssetMissing: the starter here has no landmark network.
-        CheckpointError: see `s2f.checkpoints.load_network`.
+        CheckpointError: see `s2f.checkpoints.loading.load_network`.
     """
 
     def __init__(self, folder: str | Path | None = None, device: str | torch.device = "cpu") -> None:

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from s2f.checkpoints import NAMED_AT_MOST, PICKLE_SUFFIXES
+from s2f.checkpoints.loading import NAMED_AT_MOST, PICKLE_SUFFIXES
 from s2f.errors import CheckpointError, ImageError
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2f import __version__
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import PEOPLE_COLUMNS, DatasetFolder, Row
-from s2f.dynamic_images import face_tracks
 from s2f.errors import BadFile, DatasetError, OutputError
-from s2f.files import write_csv, write_text
+from s2f.faces.dynamic_images import face_tracks
+from s2f.matching.media import Media, middle
 from s2f.matching.model import MatchingModel
-from s2f.provenance import weights_sha256
-from s2f.training.matching_media import Media, middle
+from s2f.runtime.files import write_csv, write_text
 
 CHUNK = 64
 ABOUT, PROGRESS = "embeddings.json", "progress.json"

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from encoders.face.base import FaceEncoder
 from encoders.voice.base import VoiceEncoder
-from s2f import checkpoints
-from s2f.backbones import load_face_encoder, load_voice_encoder
-from s2f.dynamic_images import Formulation
+from s2f.checkpoints import loading
+from s2f.checkpoints.encoders import load_face_encoder, load_voice_encoder
+from s2f.checkpoints.hashes import write_manifest
+from s2f.checkpoints.publishable import Publishable
 from s2f.errors import CheckpointError, UsageError
-from s2f.files import replaced_entries, write_text
+from s2f.faces.dynamic_images import Formulation
 from s2f.matching.heads import HEADS, EmbeddingHead, MatchingHead
-from s2f.weights.manifest import write_manifest
-from s2f.weights.publishable import Publishable
+from s2f.runtime.files import replaced_entries, write_text
 
 CLASS_NAME = "MatchingModel"
 PARTS = ("voice_encoder", "face_encoder", "head")
@@ -35,7 +35,7 @@ class MatchingModel(Publishable, nn.Module):
         head: features to scores.
         dynamic_encoder: SVHF's third stream, dynamic image to feature, added to the face's; None without.
         voice_seconds: how much of a clip is heard in evaluation: shorter ones are repeated; None hears all of any clip.
-        dynamic: formulation and stride of the dynamic images (`s2f.dynamic_images.windows`); None without.
+        dynamic: formulation and stride of the dynamic images (`s2f.faces.dynamic_images.windows`); None without.
     """
 
     def __init__(
@@ -167,16 +167,16 @@ class MatchingModel(Publishable, nn.Module):
         Raises:
             CheckpointError: absent, damaged or another kind of checkpoint.
         """
-        folder = checkpoints.resolve(folder)
-        index = checkpoints.read_json(folder / "model_index.json")
+        folder = loading.resolve(folder)
+        index = loading.read_json(folder / "model_index.json")
         if index.get("_class_name") != CLASS_NAME:
             got = f"{index.get('_class_name')} in {folder}"
             raise CheckpointError("a checkpoint of train_matching.py", got, "give its folder `model`")
-        parts = {name: checkpoints.contained(folder / name, folder) for name in (*PARTS, "dynamic_encoder")}
-        head_class = HEADS.get(str(checkpoints.read_json(parts["head"] / "config.json").get("_class_name")))
+        parts = {name: loading.contained(folder / name, folder) for name in (*PARTS, "dynamic_encoder")}
+        head_class = HEADS.get(str(loading.read_json(parts["head"] / "config.json").get("_class_name")))
         if head_class is None:
             raise CheckpointError(f"a head of class {', '.join(HEADS)} in {folder / 'head'}", "none", "copy it again")
         third = load_face_encoder(parts["dynamic_encoder"]) if "dynamic_encoder" in index else None
-        head = checkpoints.load_network(head_class, parts["head"])
+        head = loading.load_network(head_class, parts["head"])
         encoders = load_voice_encoder(parts["voice_encoder"]), load_face_encoder(parts["face_encoder"])
         return cls(*encoders, head, third, index.get("voice_seconds"), index.get("dynamic")).eval()

@@ -28,7 +28,7 @@ from torch import Tensor, distributed, nn
 
 from s2f.datasets import numbers
 from s2f.errors import DatasetError, RecipeError
-from s2f.files import write_csv
+from s2f.runtime.files import write_csv
 
 COLUMNS = ("identity", "weight", "hardness")
 TOO_LITTLE = 1e-3

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from s2f.dynamic_images import matched_stride
+from s2f.faces.dynamic_images import matched_stride
 from s2f.matching.heads import Direction, MatchingHead, PairHead
 
 
@@ -20,7 +20,7 @@ def track_probabilities(
         head: `StaticScorer` or `NWayScorer` for v2f, in evaluation mode.
         anchor: (D,) voice feature.
         tracks: (T, D) and (U, D) features of the sights of either track; of the longer one every s-th is taken, s by
-            `s2f.dynamic_images.matched_stride`, and as many pairs are compared as both have.
+            `s2f.faces.dynamic_images.matched_stride`, and as many pairs are compared as both have.
 
     Returns:
         (2,) mean probabilities.

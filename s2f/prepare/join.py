@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from s2f.datasets import Row
 from s2f.errors import DatasetError
-from s2f.prepare.celebrities import near
-from s2f.prepare.people_tables import ALL, Key, compatible, keys
-from s2f.prepare.sources import Sources, Tables
+from s2f.prepare.adaptors.celebrity_folders import near
+from s2f.prepare.sources.found import Sources, Tables
+from s2f.prepare.sources.people_tables import ALL, Key, compatible, keys
 
 SHOWN = 5  # names in a sentence
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s2f.datasets import SPLITS
-from s2f.prepare.people_tables import name_key
-from s2f.prepare.published import bad_line, table_rows, text_lines
+from s2f.prepare.sources.people_tables import name_key
+from s2f.prepare.sources.published_tables import bad_line, table_rows, text_lines
 
 NUMBERS = {"1": "train", "2": "val", "3": "train", "4": "test"}  # of PINs; 3: other files of people of the training
 _LINE = re.compile(r"(.*?\S)[\s,;]+(\S+)")

@@ -1,0 +1,1 @@
+"""Voice to face feature to face: pipeline and losses of Speech2Face."""

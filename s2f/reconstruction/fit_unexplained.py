@@ -1,10 +1,10 @@
 """Fit what the voice leaves open, and say how much of the face it explains.
 
-python -m s2f.unexplained PIPELINE DATA [--split val] [--rank 32] [--seconds 6]
+python -m s2f.reconstruction.fit_unexplained PIPELINE DATA [--split val] [--rank 32] [--seconds 6]
 
-Adds the part `unexplained` (see `s2f.variation`) to a pipeline folder and prints the share of the variance of face
-features that the voice explains on the same people, overall and within gender, with an interval from resampled
-speakers and with voices dealt to other speakers. Take people that the voice encoder did not learn from.
+Adds the part `unexplained` (see `s2f.reconstruction.unexplained`) to a pipeline folder and prints the share of the
+variance of face features that the voice explains on the same people, overall and within gender, with an interval from
+resampled speakers and with voices dealt to other speakers. Take people that the voice encoder did not learn from.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ import torch
 from jaxtyping import Float
 from jsonargparse import ArgumentParser
 
-from s2f import audio, checkpoints
+from s2f import audio
+from s2f.checkpoints import loading
+from s2f.checkpoints.hashes import write_manifest
+from s2f.commands.options import answer
 from s2f.datasets import DatasetFolder, by_identity
 from s2f.errors import DatasetError
-from s2f.features import direction_means, face_features
-from s2f.files import whole_folder, write_text
-from s2f.options import answer
-from s2f.pipeline import Speech2FacePipeline
-from s2f.variation import UnexplainedVariation, decoder_scale
-from s2f.weights.manifest import write_manifest
+from s2f.faces.features import direction_means, face_features
+from s2f.reconstruction.pipeline import Speech2FacePipeline
+from s2f.reconstruction.unexplained import UnexplainedVariation, decoder_scale
+from s2f.runtime.files import whole_folder, write_text
 
 PART = "unexplained"
 REPEATS = 500
@@ -201,7 +202,7 @@ def add_unexplained(config: UnexplainedConfig) -> str:
         CheckpointError: not a complete pipeline.
         S2fError: data that cannot be used, or a rank out of range.
     """
-    folder = checkpoints.resolve(config.pipeline)
+    folder = loading.resolve(config.pipeline)
     pipeline = Speech2FacePipeline.from_pretrained(folder)
     people = held_out_features(pipeline, DatasetFolder(config.data), config.split, config.seconds)
     one = np.zeros(len(people.face))
@@ -210,7 +211,7 @@ def add_unexplained(config: UnexplainedConfig) -> str:
     model = UnexplainedVariation.fit(residuals, config.rank, slope)
     with whole_folder(folder / PART) as partial:
         model.save_pretrained(partial)
-    index = checkpoints.read_json(folder / "model_index.json") | {PART: ["s2f", "UnexplainedVariation"]}
+    index = loading.read_json(folder / "model_index.json") | {PART: ["s2f", "UnexplainedVariation"]}
     write_text(folder / "model_index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
     write_manifest(folder)
     kept = float(model.factor.square().sum() / residuals.var(0).sum())
@@ -236,7 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 2 bad input or usage.
     """
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    parser = ArgumentParser(prog="python -m s2f.unexplained", description=__doc__.split("\n")[0], exit_on_error=False)
+    parser = ArgumentParser(
+        prog="python -m s2f.reconstruction.fit_unexplained", description=__doc__.split("\n")[0], exit_on_error=False
+    )
     parser.add_argument("pipeline", help="checkpoint folder to add the part to")
     parser.add_argument("data", help="dataset folder")
     parser.add_class_arguments(UnexplainedConfig, skip={"pipeline", "data"})

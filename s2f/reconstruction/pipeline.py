@@ -17,15 +17,16 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 
 import s2f
-from s2f import audio, checkpoints
-from s2f.devices import existing_device
+from s2f import audio
+from s2f.checkpoints import loading
+from s2f.checkpoints.hashes import write_manifest
+from s2f.checkpoints.publishable import Publishable
 from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
-from s2f.features import direction_means
-from s2f.files import replaced_entries
-from s2f.images import to_pil, to_tensor
-from s2f.variation import decoder_scale
-from s2f.weights.manifest import write_manifest
-from s2f.weights.publishable import Publishable
+from s2f.faces.features import direction_means
+from s2f.faces.images import to_pil, to_tensor
+from s2f.reconstruction.unexplained import decoder_scale
+from s2f.runtime.devices import existing_device
+from s2f.runtime.files import replaced_entries
 
 COMPONENTS = {
     "voice_encoder": ("Speech2FaceVoiceEncoder",),
@@ -92,12 +93,12 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             The pipeline, its networks in evaluation mode.
 
         Raises:
-            CheckpointError: absent, damaged or another kind of checkpoint; see `checkpoints.load_network`.
+            CheckpointError: absent, damaged or another kind of checkpoint; see `loading.load_network`.
             UsageError: the device does not exist here.
         """
         target = existing_device(device)
-        folder = checkpoints.resolve(name_or_path)
-        index = checkpoints.read_json(folder / "model_index.json")
+        folder = loading.resolve(name_or_path)
+        index = loading.read_json(folder / "model_index.json")
         networks = {}
         for name, choices in COMPONENTS.items():
             entry = index.get(name)
@@ -106,8 +107,8 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in choices:
                 expected = f"{name} of class {' or '.join(choices)} in {folder / 'model_index.json'}"
                 raise CheckpointError(expected, f"{entry}", "pass a Speech2Face checkpoint")
-            part = checkpoints.contained(folder / name, folder)
-            networks[name] = checkpoints.load_network(getattr(s2f, entry[1]), part)
+            part = loading.contained(folder / name, folder)
+            networks[name] = loading.load_network(getattr(s2f, entry[1]), part)
         return cls(**networks).to(target)
 
     def save_pretrained(self, save_directory: str | Path, max_shard_size: int | str | None = None) -> None:
@@ -151,8 +152,8 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             batch_size: clips per forward pass; the result does not depend on it.
             samples: variants per face in which the part of the face that the voice leaves open is drawn at random.
             generator: source of the variants, one for all faces or one for each; None is PyTorch's own.
-            average: draw one face from the mean of the clips' features, see `s2f.features.direction_means`; the clips
-                are then taken for one speaker's.
+            average: draw one face from the mean of the clips' features, see `s2f.faces.features.direction_means`; the
+                clips are then taken for one speaker's.
 
         Returns:
             Faces, features, warnings and variants in the order of the clips; with `average` one of each, and where
@@ -246,7 +247,7 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             raise UsageError(expected, got, "correct them")
         if samples and self.unexplained is None:
             expected, got = "a checkpoint with the part `unexplained` to draw samples from", "one without it"
-            fix = "fit it with `python -m s2f.unexplained CHECKPOINT DATA`, or ask for no samples"
+            fix = "fit it with `python -m s2f.reconstruction.fit_unexplained CHECKPOINT DATA`, or ask for no samples"
             raise CheckpointError(expected, got, fix)
         return given
 

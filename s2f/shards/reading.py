@@ -1,6 +1,6 @@
 """Feature shards: a dataset folder whose sound and face features lie in WebDataset tars (docs/contracts.md).
 
-python -m s2f.shards FOLDER
+python -m s2f.shards.reading FOLDER
 
 `s2f shards` writes such a folder. The command above indexes tars that were made elsewhere: it writes voices.csv, and
 people.csv where there is none.
@@ -23,10 +23,10 @@ from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 from encoders.face.base import FaceEncoder
+from s2f.commands.options import answer
 from s2f.datasets import INDEX_AGAIN, PEOPLE_COLUMNS, DatasetFolder, Row, read_member
 from s2f.errors import DatasetError, OutputError, S2fError
-from s2f.files import write_csv
-from s2f.options import answer
+from s2f.runtime.files import write_csv
 
 KINDS = ("flac", "face.npy", "json")
 PLACE = ("path", "key", "audio_offset", "audio_bytes", "face_offset", "face_bytes")
@@ -209,7 +209,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 2 bad input or usage.
     """
-    parser = ArgumentParser(prog="python -m s2f.shards", description=__doc__.split("\n")[0], exit_on_error=False)
+    parser = ArgumentParser(
+        prog="python -m s2f.shards.reading", description=__doc__.split("\n")[0], exit_on_error=False
+    )
     parser.add_argument("folder", help="where the tars lie")
 
     def work() -> str:

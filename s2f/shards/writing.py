@@ -21,11 +21,21 @@ from s2f import __version__
 from s2f.audio import flac_bytes
 from s2f.datasets import SPLITS, DatasetFolder, Row
 from s2f.errors import AssetMissing, CheckpointError, DatasetError, OutputError, UsageError
-from s2f.features import CHUNK, face_features
-from s2f.files import write_text
-from s2f.images import load_image
-from s2f.processes import Processes, processes
-from s2f.shards import ORIGIN, PLACE, PLAN, SUMMARY, encoder_sha256, index_shards, read_plan, shard_name, write_rows
+from s2f.faces.features import CHUNK, face_features
+from s2f.faces.images import load_image
+from s2f.runtime.files import write_text
+from s2f.runtime.processes import Processes, processes
+from s2f.shards.reading import (
+    ORIGIN,
+    PLACE,
+    PLAN,
+    SUMMARY,
+    encoder_sha256,
+    index_shards,
+    read_plan,
+    shard_name,
+    write_rows,
+)
 
 SEED = 0
 SKIPPED = ".skipped.csv"  # after the name of a tar
@@ -43,8 +53,8 @@ def write_shards(
 ) -> dict[str, Any]:
     """Pack recordings and face features into tars, which with their tables are a dataset folder of their own.
 
-    Several processes (`s2f.processes`) pack different tars, with "cuda" each on a GPU of its own; the main one indexes
-    them.
+    Several processes (`s2f.runtime.processes`) pack different tars, with "cuda" each on a GPU of its own; the main one
+    indexes them.
 
     One sample per row of voices.csv whose person has a split. Its face is one picture, as the paper takes one frame
     per clip: of the same video where row and picture name one, else of the same person. Which one is drawn from the

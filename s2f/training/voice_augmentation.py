@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2f.commands.options import did_you_mean
 from s2f.errors import AudioError, UsageError
-from s2f.options import did_you_mean
 
 TELEPHONE_HZ = (300.0, 3400.0)
 CONDITIONS = ("noise_10db", "telephone", "reverb", "louder", "quieter")

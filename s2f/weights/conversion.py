@@ -12,7 +12,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from s2f.checkpoints import fill, named
+from s2f.checkpoints.loading import fill, named
 from s2f.errors import CheckpointError
 
 ChannelOrder = Literal["rgb", "bgr"]

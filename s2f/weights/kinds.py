@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2f.weights import fast_resnet, insight, soundnet, thin_resnet, vgg_face, vgg_m
 from s2f.weights.conversion import ChannelOrder, Conversion
+from s2f.weights.networks import fast_resnet, ir_resnet, soundnet, thin_resnet, vgg_face, vgg_m
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ KINDS = {
     "thin_resnet": Kind(
         "weights.h5 of resnet34_vlad8_ghost2 (VGG-Speaker-Recognition, Keras)", thin_resnet.from_keras, pictures=False
     ),
-    "ir_se50": Kind("model_ir_se50.pth (InsightFace_Pytorch)", insight.from_ir_se50),
-    "ir50": Kind("backbone_ir50_ms1m_epoch120.pth (face.evoLVe)", insight.from_ir50, None, IR50_OPEN),
+    "ir_se50": Kind("model_ir_se50.pth (InsightFace_Pytorch)", ir_resnet.from_ir_se50),
+    "ir50": Kind("backbone_ir50_ms1m_epoch120.pth (face.evoLVe)", ir_resnet.from_ir50, None, IR50_OPEN),
     "fast_resnet": Kind("baseline_lite_ap.model (voxceleb_trainer)", fast_resnet.from_model, pictures=False),
 }

@@ -27,11 +27,11 @@ from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
 from encoders.voice.base import VoiceEncoder
 from s2f import __version__
-from s2f.checkpoints import contained
+from s2f.checkpoints.loading import contained
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import AssetMissing, CheckpointError, OutputError
-from s2f.files import whole_folder
-from s2f.provenance import weights_sha256
-from s2f.weights.networks import load_any, network_folders
+from s2f.runtime.files import whole_folder
+from s2f.weights.registry import load_any, network_folders
 
 INSTALL = "pip install 's2f[onnx]'"
 TOLERANCE = 1e-4  # of the largest value, and at least of 1

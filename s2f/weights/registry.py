@@ -8,11 +8,11 @@ from diffusers.models.modeling_utils import ModelMixin
 
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.landmarks import LandmarkRegressor
-from s2f.backbones import FACE_ENCODERS, VOICE_ENCODERS
-from s2f.checkpoints import contained, load_network, read_json
+from s2f.checkpoints.encoders import FACE_ENCODERS, VOICE_ENCODERS
+from s2f.checkpoints.loading import contained, load_network, read_json
 from s2f.errors import CheckpointError
 from s2f.matching.heads import HEADS
-from s2f.variation import UnexplainedVariation
+from s2f.reconstruction.unexplained import UnexplainedVariation
 
 NETWORKS: dict[str, type[ModelMixin]] = {
     network.__name__: network

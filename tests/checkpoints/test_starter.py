@@ -2,13 +2,13 @@
 
 import csv
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from s2f import Speech2FacePipeline
-from s2f.checkpoints import resolve
+from s2f.checkpoints.loading import resolve
+from tests import CHECKOUT
 
 STARTER = resolve("starter")
 
@@ -48,7 +48,7 @@ def test_every_texture_layer_is_alive(starter):
     silent = []
     for number, norm in enumerate(starter.decoder.texture_norms):
         norm.register_forward_hook(lambda _m, _i, output, k=number: silent.append(k) if output.max() <= 0 else None)
-    starter(str(Path(__file__).parents[1] / "examples" / "voice.wav"))
+    starter(str(CHECKOUT / "examples" / "voice.wav"))
     assert silent == []
 
 

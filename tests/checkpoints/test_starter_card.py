@@ -2,7 +2,7 @@
 
 import json
 
-from s2f.model_card import STAGES, card
+from checkpoints.starter_card import STAGES, card
 from tests.s2f.tiny_data import write_csv
 
 

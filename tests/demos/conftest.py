@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests import CHECKOUT
+
 RATE = 16000
 
 
 @pytest.fixture(scope="session")
 def speech() -> Path:
     """Our example clip, 6.9 s."""
-    return Path(__file__).resolve().parents[2] / "examples" / "voice.wav"
+    return CHECKOUT / "examples" / "voice.wav"
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,7 @@ def write_tone():
 @pytest.fixture(scope="session")
 def server():
     """The demo of the starter, its model loaded, on a free port of this machine."""
-    from demos.engine import Engine
+    from demos.background_model import Engine
     from demos.server import Server
 
     demo = Server(Engine(), port=0)

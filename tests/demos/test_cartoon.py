@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from demos.cartoon import BINS, EDGE_SIGMA_PX, EDGE_SLOPE, QUANTIZATION_SLOPE, TAU, WIDER, cartoon, lines, quantized
-from demos.cast import read_cast
-from s2f.provenance import CartoonProvenance, save_png
+from demos.guess_game import read_cast
+from s2f.checkpoints.provenance import CartoonProvenance, save_png
 
 
 def picture(seed=0, size=48):

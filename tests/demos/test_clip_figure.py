@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demos.heard import FLOOR_DB, USED, Heard, draw, envelope, spectrogram_db
+from demos.clip_figure import FLOOR_DB, USED, Heard, draw, envelope, spectrogram_db
 
 RATE = 16000
 

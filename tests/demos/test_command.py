@@ -9,19 +9,17 @@ import subprocess
 import sys
 import time
 from importlib import metadata
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
 from demos import command
-from demos.engine import Engine
+from demos.background_model import Engine
 from s2f import cli
-from s2f.checkpoints import resolve
+from s2f.checkpoints.loading import resolve
 from s2f.errors import CheckpointError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests import CHECKOUT
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def refused(capsys, monkeypatch):
 
 def test_it_serves_and_ends_in_order(tmp_path):
     command = [sys.executable, "-m", "s2f", "demo", "--port", "0", "--keep-seconds", "1"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
     demo = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -105,7 +103,7 @@ def test_without_gradio_it_says_what_to_install(refused, monkeypatch):
 
 
 def test_an_installation_without_the_command(refused, monkeypatch):
-    monkeypatch.setattr("s2f.command_line.entry_points", lambda **_: ())
+    monkeypatch.setattr("s2f.commands.program.entry_points", lambda **_: ())
     assert "expected the command s2f demo, got an installation without it" in refused()
 
 

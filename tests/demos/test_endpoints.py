@@ -17,11 +17,11 @@ from PIL import Image
 import s2f
 from demos.limits import MOST_CLIPS
 from s2f import Speech2FacePipeline
-from s2f.provenance import FACE_NOTE, NOTE, weights_sha256
+from s2f.checkpoints.provenance import FACE_NOTE, NOTE, weights_sha256
+from tests import CHECKOUT
 
 RATE = 16000
-ROOT = Path(__file__).resolve().parents[2]
-PEOPLE = ROOT / "demos" / "simulated_people"
+PEOPLE = CHECKOUT / "demos" / "simulated_people"
 NOT_AUDIO = "expected an audio file such as wav, flac, mp3, ogg, m4a or webm, got this file, which is not audio"
 
 
@@ -66,7 +66,7 @@ def test_reconstruct_is_the_pipeline(client, starter, speech):
     assert pixels(cartoon).shape == (224, 224, 3)
     assert pixels(sound).shape[1] > 700
     assert "A clip of 6.9 s: its first 6 s were heard." in words
-    sha = weights_sha256(ROOT / "checkpoints" / "starter")
+    sha = weights_sha256(CHECKOUT / "checkpoints" / "starter")
     assert facts == {
         "checkpoint": "starter",
         "checkpoint_sha256": sha,
@@ -317,7 +317,7 @@ def test_addresses_and_paths_are_refused_at_every_component(server, tmp_path, sp
         }.items():
             event, data = call(server, endpoint, *words)
             assert event == "error", (bad, endpoint)
-            assert str(ROOT) not in json.dumps(data)
+            assert str(CHECKOUT) not in json.dumps(data)
             assert str(tmp_path) not in json.dumps(data)
         assert call(server, "reconstruct", None, [file], 6, 0, 0)[0] == "error"
     assert visitor_files(server) == before
@@ -327,7 +327,7 @@ def test_only_files_of_visitors_are_served(server, client, speech, looked_up):
     ask(client, handle_file(speech), [], 6, 0, 0)
     ours = next(path for path in server.files.root.rglob("s2f_face.png"))
     assert httpx.get(f"{server.url}/gradio_api/file={ours}").content == ours.read_bytes()
-    for other in ("/etc/passwd", str(ROOT / "pyproject.toml"), str(ours.parent), "https://example.com/x.png"):
+    for other in ("/etc/passwd", str(CHECKOUT / "pyproject.toml"), str(ours.parent), "https://example.com/x.png"):
         answer = httpx.get(f"{server.url}/gradio_api/file={other}")
         assert (answer.status_code, "file of this visit" in answer.text) == (404, True), other
     path = f"/gradio_api/file={server.files.root}/%2e%2e/%2e%2e/etc/passwd"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from eval.simulated import MEASURED
+from eval.simulated.evaluate import MEASURED
 
 RATE = 16000
 TONES_HZ = (200, 400, 600)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eval.reconstructions import PICTURES
+from eval.reconstructions.folder import PICTURES
 from tests.eval.fake_population import write_csv
 from tests.eval.folders import write_side
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eval import craniofacial, report
+from eval.craniofacial import evaluate as craniofacial
+from eval.report import collect
 from tests.eval.reconstruction_folders import write_reconstructions
 
 PEOPLE = 14
@@ -35,7 +36,7 @@ def without_plots(patch) -> None:
             Image.new("RGB", (1, 1)).save(file)
         return files[2:]
 
-    for module, name in ((craniofacial, "draw_scatter"), (craniofacial, "draw_examples"), (report, "draw_confusions")):
+    for module, name in ((craniofacial, "draw_scatter"), (craniofacial, "draw_examples"), (collect, "draw_confusions")):
         patch.setattr(module, name, draw)
 
 

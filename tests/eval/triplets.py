@@ -6,7 +6,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from eval.scores import CrossScores, TableScores
+from eval.metrics.scores import CrossScores, TableScores
 
 
 @dataclass

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +13,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import s2f
+from tests import CHECKOUT
 
-ROOT = Path(s2f.__file__).resolve().parents[1]
 RATE = 16000
 
 
 def cold(*words):
     """Run the command in a process of its own."""
     command = [sys.executable, "-c", "import sys; from s2f.cli import main; sys.exit(main())", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
 
 
 # --- reconstruct works ------------------------------------------------------------------------------------------------
@@ -255,7 +254,7 @@ def test_interruption_leaves_nothing_half_written(run, tiny_checkpoint, write_cl
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("s2f.files.os.replace", interrupt)
+    monkeypatch.setattr("s2f.runtime.files.os.replace", interrupt)
     out = tmp_path / "faces"
     code, printed, err = run("reconstruct", write_clip("a.wav"), "-o", out, "--checkpoint", tiny_checkpoint)
     assert (code, printed, err) == (130, "", "s2f: error: interrupted\n")
@@ -266,10 +265,11 @@ def test_interruption_leaves_nothing_half_written(run, tiny_checkpoint, write_cl
 
 
 def test_simulate_takes_dashes_and_underscores(run, monkeypatch):
-    from s2f.simulate import truth, writer
+    from s2f.simulate.dataset import run as running
+    from s2f.simulate.dataset import truth
 
     seen = []
-    monkeypatch.setattr(writer, "simulate", seen.append)
+    monkeypatch.setattr(running, "simulate", seen.append)
     monkeypatch.setattr(truth, "calibration", lambda _: "ideal observer")
     common = ("--voices", "v", "--makehuman", "m", "--identities", 3, "--views", 2, "--seed", 9)
     assert run("simulate", "out", *common, "--makehuman-assets", "x")[0] == 0
@@ -294,9 +294,9 @@ def test_help_and_version(run):
 def test_cold_start_of_the_package_and_of_help_needs_no_torch():
     probe = (
         "import sys, s2f; from s2f.cli import main; main(['--help'])\n"
-        "sys.exit(bool({'torch', 's2f.simulate.writer'} & {*sys.modules}))"
+        "sys.exit(bool({'torch', 's2f.simulate.dataset.run'} & {*sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", probe], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -307,7 +307,7 @@ def test_cold_process_says_nothing_but_its_result(tiny_checkpoint, write_clip, t
 
 
 def test_shipped_starter_draws_the_example(run, tmp_path):
-    assert run("reconstruct", ROOT / "examples" / "voice.wav", "-o", tmp_path / "face.png")[0] == 0
+    assert run("reconstruct", CHECKOUT / "examples" / "voice.wav", "-o", tmp_path / "face.png")[0] == 0
     with Image.open(tmp_path / "face.png") as image:
         assert image.size == (224, 224)
         assert image.text["checkpoint"] == "starter"

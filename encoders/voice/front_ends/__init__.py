@@ -1,0 +1,1 @@
+"""Waveform to spectrogram: what the voice networks read."""

@@ -1,6 +1,6 @@
 """`s2f weights`: published weights in; checkpoints verified, described, exported and published."""
 
-from s2f.command_line import Program
+from s2f.commands.program import Program
 
 COMMANDS = {
     "import": "make a checkpoint folder from a published weights file",

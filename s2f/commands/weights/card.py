@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write README.md and SHA256SUMS; 0 done."""
-    from s2f.weights.card import CardFacts, write_card
+    from s2f.checkpoints.model_card import CardFacts, write_card
 
     config = typed(CardConfig, arguments)
     facts = CardFacts(config.license, config.run, config.evaluation, config.title)

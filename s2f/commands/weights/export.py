@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Export, and print the differences from PyTorch; 0 done."""
-    from s2f.checkpoints import packaged
+    from s2f.checkpoints.loading import packaged
     from s2f.weights.onnx_export import export_onnx
 
     config = typed(ExportConfig, arguments)

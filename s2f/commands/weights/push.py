@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.options import EXIT_OK, typed
+from s2f.commands.options import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Publish, and say where; 0 done."""
-    from s2f.checkpoints import packaged
-    from s2f.weights.publish import publish
+    from s2f.checkpoints.loading import packaged
+    from s2f.checkpoints.publish import publish
 
     config = typed(PushConfig, arguments)
     folder = packaged().get(config.checkpoint, config.checkpoint)

@@ -13,7 +13,7 @@ from s2f.prepare.adaptors import (
     voxceleb1_faces,
     voxceleb2,
 )
-from s2f.prepare.sources import Adaptor
+from s2f.prepare.sources.found import Adaptor
 
 ADAPTORS: dict[str, Adaptor] = {
     adaptor.name: adaptor

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from s2f.errors import DatasetError
-from s2f.prepare.celebrities import text_files
-from s2f.prepare.published import bad_line, table_lines
-from s2f.prepare.sources import (
+from s2f.prepare.adaptors.celebrity_folders import text_files
+from s2f.prepare.sources.found import (
     AUDIO,
     VIDEO,
     Adaptor,
@@ -28,6 +27,7 @@ from s2f.prepare.sources import (
     require_root,
     require_some,
 )
+from s2f.prepare.sources.published_tables import bad_line, table_lines
 
 LISTS = {"train": "avspeech_train.csv", "test": "avspeech_test.csv"}
 LAYOUT = (

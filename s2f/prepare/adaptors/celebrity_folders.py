@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from s2f.datasets import Row
-from s2f.prepare.people_tables import PeopleTable
-from s2f.prepare.sources import Sources, Tables, files
+from s2f.prepare.sources.found import Sources, Tables, files
+from s2f.prepare.sources.people_tables import PeopleTable
 
 COLUMNS = ("identity", "gender", "nationality", "split", "name", "voxceleb_id", "vggface_id", "vggface2_id")
 PLACES = ("meta", "metadata", "meta_info", "label", "vox1", "vox2")

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from s2f.datasets import Row
-from s2f.prepare.celebrities import text_files
-from s2f.prepare.published import bad_line, table_rows
-from s2f.prepare.sources import (
+from s2f.prepare.adaptors.celebrity_folders import text_files
+from s2f.prepare.sources.found import (
     AUDIO,
     VIDEO,
     Adaptor,
@@ -23,6 +22,7 @@ from s2f.prepare.sources import (
     require_root,
     require_some,
 )
+from s2f.prepare.sources.published_tables import bad_line, table_rows
 
 ACTORS, CLIPS = 91, 7442
 TABLE = "VideoDemographics.csv"

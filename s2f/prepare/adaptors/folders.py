@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from s2f.datasets import SPLITS, Row
-from s2f.prepare.celebrities import text_files
-from s2f.prepare.published import bad_line, table_rows
-from s2f.prepare.sources import (
+from s2f.prepare.adaptors.celebrity_folders import text_files
+from s2f.prepare.sources.found import (
     AUDIO,
     PICTURES,
     VIDEO,
@@ -25,6 +24,7 @@ from s2f.prepare.sources import (
     require_root,
     require_some,
 )
+from s2f.prepare.sources.published_tables import bad_line, table_rows
 
 LAYOUT = (
     "<person>/**: sound, films and pictures; a film gives voice and face, a folder below the person's is a video",

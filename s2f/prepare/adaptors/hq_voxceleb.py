@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from s2f.datasets import Row
-from s2f.prepare.celebrities import COLUMNS, VOXCELEB_LICENCE, near, no_table, some_of, text_files
-from s2f.prepare.people_tables import HQ_VOX2, VOX1, complete, name_key
-from s2f.prepare.sources import PICTURES, Adaptor, FaceSource, Sources, Tables, require_root, require_some
+from s2f.prepare.adaptors.celebrity_folders import COLUMNS, VOXCELEB_LICENCE, near, no_table, some_of, text_files
+from s2f.prepare.sources.found import PICTURES, Adaptor, FaceSource, Sources, Tables, require_root, require_some
+from s2f.prepare.sources.people_tables import HQ_VOX2, VOX1, complete, name_key
 
 LAYOUT = ("vox1/ and vox2/, in each origin_faces/<Name>/*.jpg or masked_faces/<Name>/*.jpg",)
 PEOPLE, FACES = 3638, 8028

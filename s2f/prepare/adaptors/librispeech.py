@@ -7,17 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from s2f.datasets import Row
-from s2f.prepare.celebrities import text_files
-from s2f.prepare.published import bad_line, text_lines
-from s2f.prepare.sources import (
-    AUDIO,
-    Adaptor,
-    Sources,
-    Tables,
-    VoiceSource,
-    require_root,
-    require_some,
-)
+from s2f.prepare.adaptors.celebrity_folders import text_files
+from s2f.prepare.sources.found import AUDIO, Adaptor, Sources, Tables, VoiceSource, require_root, require_some
+from s2f.prepare.sources.published_tables import bad_line, text_lines
 
 TABLE = "SPEAKERS.TXT"
 SUBSETS = (

@@ -7,9 +7,18 @@ from functools import partial
 from pathlib import Path
 
 from s2f.errors import DatasetError
-from s2f.prepare.celebrities import VGGFACE_LICENCE, near, no_table, person, some_of, text_files
-from s2f.prepare.people_tables import VOX1, complete
-from s2f.prepare.sources import PICTURES, Adaptor, FaceSource, Framing, Sources, Tables, require_root, require_some
+from s2f.prepare.adaptors.celebrity_folders import VGGFACE_LICENCE, near, no_table, person, some_of, text_files
+from s2f.prepare.sources.found import (
+    PICTURES,
+    Adaptor,
+    FaceSource,
+    Framing,
+    Sources,
+    Tables,
+    require_root,
+    require_some,
+)
+from s2f.prepare.sources.people_tables import VOX1, complete
 
 LAYOUT = ("<Name>/*.jpg",)
 FRONTAL = "VGG_ALL_FRONTAL"

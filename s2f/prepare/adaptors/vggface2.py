@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from s2f.prepare.celebrities import VGGFACE_LICENCE, near, no_table, part, person, some_of, text_files
-from s2f.prepare.people_tables import VGGFACE2, VOX2, complete
-from s2f.prepare.sources import PICTURES, Adaptor, FaceSource, Sources, Tables, require_root, require_some
+from s2f.prepare.adaptors.celebrity_folders import VGGFACE_LICENCE, near, no_table, part, person, some_of, text_files
+from s2f.prepare.sources.found import PICTURES, Adaptor, FaceSource, Sources, Tables, require_root, require_some
+from s2f.prepare.sources.people_tables import VGGFACE2, VOX2, complete
 
 LAYOUT = ("[train/ and test/] n000001/0001_01.jpg",)
 PEOPLE = {"train": 8631, "test": 500}

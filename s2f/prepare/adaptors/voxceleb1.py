@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from s2f.prepare.celebrities import VOXCELEB_LICENCE, near, no_table, part, person, some_of, text_files
-from s2f.prepare.people_tables import VOX1, VOXCELEB1_IDS, complete, voxceleb1_id
-from s2f.prepare.sources import AUDIO, Adaptor, Sources, Tables, VoiceSource, require_root, require_some
+from s2f.prepare.adaptors.celebrity_folders import VOXCELEB_LICENCE, near, no_table, part, person, some_of, text_files
+from s2f.prepare.sources.found import AUDIO, Adaptor, Sources, Tables, VoiceSource, require_root, require_some
+from s2f.prepare.sources.people_tables import VOX1, VOXCELEB1_IDS, complete, voxceleb1_id
 
 LAYOUT = (
     "[dev/ and test/] wav/id10001/<video>/00001.wav (since release 1.1)",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from s2f.prepare.celebrities import VOXCELEB_LICENCE, near, no_table, person, some_of, text_files
-from s2f.prepare.people_tables import VOX1, VOXCELEB1_IDS, complete
-from s2f.prepare.sources import PICTURES, Adaptor, FaceSource, Sources, Tables, require_root, require_some
+from s2f.prepare.adaptors.celebrity_folders import VOXCELEB_LICENCE, near, no_table, person, some_of, text_files
+from s2f.prepare.sources.found import PICTURES, Adaptor, FaceSource, Sources, Tables, require_root, require_some
+from s2f.prepare.sources.people_tables import VOX1, VOXCELEB1_IDS, complete
 
 LAYOUT = ("[unzippedFaces/] <Name>/1.6/<video>/0000375.jpg", "<Name>/<video>/0000375.jpg")
 FRAMES_PER_S = 25  # pictures are named after the number of their frame

@@ -6,9 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from s2f.prepare.celebrities import VOXCELEB_LICENCE, near, no_table, part, person, some_of, text_files
-from s2f.prepare.people_tables import HQ_VOX2, VGGFACE2, VOX2, complete, voxceleb1_id
-from s2f.prepare.sources import (
+from s2f.prepare.adaptors.celebrity_folders import VOXCELEB_LICENCE, near, no_table, part, person, some_of, text_files
+from s2f.prepare.sources.found import (
     AUDIO,
     VIDEO,
     Adaptor,
@@ -20,6 +19,7 @@ from s2f.prepare.sources import (
     require_root,
     require_some,
 )
+from s2f.prepare.sources.people_tables import HQ_VOX2, VGGFACE2, VOX2, complete, voxceleb1_id
 
 LAYOUT = (
     "[dev/ and test/] aac/id00012/<video>/00001.m4a",

@@ -1,0 +1,1 @@
+"""Resumable preparation in several processes."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from s2f.datasets import SPLITS, Row, split_hash
 from s2f.errors import OutputError
-from s2f.files import write_csv
-from s2f.prepare.jobs import Job, Unused
-from s2f.prepare.parts import FOLDER, Media, Result, part_path, read_part
+from s2f.prepare.jobs.plan import Job, Unused
+from s2f.prepare.jobs.results import FOLDER, Media, Result, part_path, read_part
+from s2f.runtime.files import write_csv
 
 PEOPLE = ("identity", "gender", "age", "ethnicity", "nationality", "language", "split")
 VOICES = ("identity", "path", "start_s", "duration_s", "video", "source", "quality")
@@ -122,7 +122,7 @@ def sweep(out: Path, done: Iterable[Done]) -> None:
 
 
 def _temporary(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".tmp")  # see s2f.files.write_bytes
+    return name.startswith(".") and name.endswith(".tmp")  # see s2f.runtime.files.write_bytes
 
 
 def _row(job: Job, media: Media) -> Row:

@@ -13,7 +13,7 @@ from itertools import chain, repeat
 from posixpath import splitext
 from typing import Generic, Literal, NamedTuple, TypeVar
 
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource, is_film
+from s2f.prepare.sources.found import FaceSource, Sources, VoiceSource, is_film
 
 BUCKET_DIGITS = 3
 LONGEST_NAME = 200  # bytes; file systems take 255, and marks and temporary names need some

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from s2f.datasets import Row
 from s2f.errors import OutputError, S2fError
-from s2f.files import write_text
+from s2f.runtime.files import write_text
 
 FOLDER = "parts"
 

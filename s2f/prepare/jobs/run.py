@@ -17,18 +17,18 @@ from tqdm import tqdm
 
 from s2f import __version__
 from s2f.errors import OutputError, UsageError
-from s2f.face_detection import gpus
-from s2f.files import file_sha256, write_text
+from s2f.faces.detection import gpus
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.films import require_pyav
-from s2f.prepare.jobs import Job, plan_jobs
-from s2f.prepare.merge import read_results, sweep, write_tables
-from s2f.prepare.parts import FOLDER, Result, part_path, read_part, still_good, write_part, writing
-from s2f.prepare.pictures import FaceModels
-from s2f.prepare.sound import SpeechFinder
-from s2f.prepare.sources import Sources, is_film
-from s2f.prepare.work import Worker
-from s2f.processes import Processes, processes
+from s2f.prepare.jobs.merge import read_results, sweep, write_tables
+from s2f.prepare.jobs.plan import Job, plan_jobs
+from s2f.prepare.jobs.results import FOLDER, Result, part_path, read_part, still_good, write_part, writing
+from s2f.prepare.jobs.worker import Worker
+from s2f.prepare.media.audio import SpeechFinder
+from s2f.prepare.media.faces import FaceModels
+from s2f.prepare.media.video import require_pyav
+from s2f.prepare.sources.found import Sources, is_film
+from s2f.runtime.files import file_sha256, write_text
+from s2f.runtime.processes import Processes, processes
 
 COMMAND = "s2f prepare"
 PLAN, SUMMARY = "plan.json", "dataset.json"

@@ -1,0 +1,1 @@
+"""One input file to one recording or face crop."""

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from s2f.audio import MIN_SECONDS, flac_bytes, load
 from s2f.errors import AssetMissing, AudioError
-from s2f.prepare.sources import VoiceSource
+from s2f.prepare.sources.found import VoiceSource
 
 SPEECH_HZ = 16000
 LITTLE_SPEECH_S = 1.0

@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageOps
 
-from s2f.checkpoints import STARTER, packaged
+from s2f.checkpoints.loading import STARTER, packaged
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import ImageError
-from s2f.face_detection import FaceBox, FaceDetector, detector_path, face_detector, require_rgb
-from s2f.faces import COMPONENT, DlibLandmarks, StarterLandmarks, predictor_path
-from s2f.files import file_sha256
+from s2f.faces.detection import FaceBox, FaceDetector, detector_path, face_detector, require_rgb
+from s2f.faces.landmarks import COMPONENT, DlibLandmarks, StarterLandmarks, predictor_path
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.sources import FaceSource
-from s2f.provenance import weights_sha256
+from s2f.prepare.sources.found import FaceSource
+from s2f.runtime.files import file_sha256
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # others may start programs
 JPEG_QUALITY = 95
@@ -61,7 +61,7 @@ class FaceModels:
     Args:
         detector: auto, cnn or hog.
         landmarks: dlib, starter or none.
-        gpu: see `s2f.face_detection.face_detector`.
+        gpu: see `s2f.faces.detection.face_detector`.
 
     Attributes:
         detector: the detector.

@@ -1,0 +1,1 @@
+"""What an adaptor finds in a dataset's copy, and the tables that datasets are published with."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from s2f.datasets import Row
-from s2f.prepare.published import bad_line, table_lines
-from s2f.prepare.sources import Tables
+from s2f.prepare.sources.found import Tables
+from s2f.prepare.sources.published_tables import bad_line, table_lines
 
 Key = tuple[str, str]
 IDS = ("voxceleb_id", "vggface2_id")

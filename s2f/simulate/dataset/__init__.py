@@ -1,0 +1,1 @@
+"""The dataset folder of simulated people: written, described, read again."""

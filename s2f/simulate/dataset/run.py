@@ -19,19 +19,19 @@ from tqdm import tqdm
 from s2f import __version__
 from s2f.audio import load
 from s2f.errors import OutputError, UsageError
-from s2f.files import write_bytes, write_text
-from s2f.simulate.acoustics import VoiceMeasures, measure_voice
-from s2f.simulate.identity import Identity, Plan, Source, make_identity, make_voice, wild_rng
-from s2f.simulate.makehuman import load_head
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.natural import fit_natural_law
-from s2f.simulate.planting import plant
-from s2f.simulate.population import Sharing
-from s2f.simulate.speakers import fit_reference
-from s2f.simulate.summary import write_summary
-from s2f.simulate.tables import Made, identity_name, write_tables
-from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild, wild_landmarks
-from s2f.simulate.voices import Recording, read_voices
+from s2f.runtime.files import write_bytes, write_text
+from s2f.simulate.dataset.summary import write_summary
+from s2f.simulate.dataset.tables import Made, identity_name, write_tables
+from s2f.simulate.head.makehuman import load_head
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.identity.identity import Identity, Plan, Source, make_identity, make_voice, wild_rng
+from s2f.simulate.identity.voice import fit_reference
+from s2f.simulate.population.face_statistics import fit_natural_law
+from s2f.simulate.population.joint_law import Sharing
+from s2f.simulate.population.solve import plant
+from s2f.simulate.render.views import canonical_landmarks, render_canonical, render_wild, wild_landmarks
+from s2f.simulate.voice.acoustics import VoiceMeasures, measure_voice
+from s2f.simulate.voice.recordings import Recording, read_voices
 
 VALIDATION_SHARE = 0.1
 SAMPLE_RATE_HZ = 16000
@@ -45,7 +45,7 @@ class SimulateConfig:
 
     Attributes:
         out: dataset folder to write.
-        voices: folder of voices, see `s2f.simulate.voices.read_voices`.
+        voices: folder of voices, see `s2f.simulate.voice.recordings.read_voices`.
         makehuman: a MakeHuman checkout.
         makehuman_assets: a makehuman-assets checkout for hair meshes, or None for painted hair.
         identities: number of persons.
@@ -101,7 +101,7 @@ def simulate(config: SimulateConfig) -> Path:
         UsageError: a setting out of range, or strengths that no population can have together.
         OutputError: a folder with other content, made with other settings, or that cannot be written.
         AssetMissing: MakeHuman is not where it should be.
-        S2fError: voices that cannot be used, see `s2f.simulate.voices.read_voices`.
+        S2fError: voices that cannot be used, see `s2f.simulate.voice.recordings.read_voices`.
     """
     _check_numbers(config)
     config.sharing.resolved()

@@ -14,9 +14,9 @@ import numpy as np
 
 from s2f.datasets import SPLITS, DatasetFolder, Row
 from s2f.errors import DatasetError
-from s2f.files import write_bytes, write_text
-from s2f.page import STYLE, facts_table, page, picture, table
-from s2f.simulate.contact_sheet import NOTE, contact_sheet
+from s2f.runtime.files import write_bytes, write_text
+from s2f.runtime.html import STYLE, facts_table, page, picture, table
+from s2f.simulate.dataset.contact_sheet import NOTE, contact_sheet
 
 BINS_PER_TICK, TICKS = 5, 5
 GENDERS = {"f": "female", "m": "male"}

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from s2f.craniofacial import MEASURES, craniofacial_measures
 from s2f.errors import DatasetError
-from s2f.simulate.identity import Identity, Plan, Source
-from s2f.simulate.makehuman import POLES
-from s2f.simulate.natural import BASIS
-from s2f.simulate.observer import ideal_figures
-from s2f.simulate.planting import measure_matrix
-from s2f.simulate.population import Face, Population, Sharing, Voice
+from s2f.faces.craniofacial import MEASURES, craniofacial_measures
+from s2f.simulate.head.makehuman import POLES
+from s2f.simulate.identity.identity import Identity, Plan, Source
+from s2f.simulate.population.face_statistics import BASIS
+from s2f.simulate.population.ideal_observer import ideal_figures
+from s2f.simulate.population.joint_law import Face, Population, Sharing, Voice
+from s2f.simulate.population.solve import measure_matrix
 
 OBSERVED = 2000
 _STREAM = 6

@@ -1,0 +1,1 @@
+"""A head as geometry and paint, from MakeHuman."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s2f.simulate.faces import Person
+from s2f.simulate.head.person import Person
 
 PAINTED_STYLES = ("crop", "buzz", "curls", "fullcurls", "afro", "pulled", "bald")
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from s2f.errors import AssetMissing, OutputError
-from s2f.files import write_bytes
+from s2f.runtime.files import write_bytes
 
 MODEL_VERSION = "4"
 DETAIL_FOLDERS = ["head", "forehead", "eyebrows", "neck", "eyes", "nose", "mouth", "ears", "chin", "cheek", "asym"]

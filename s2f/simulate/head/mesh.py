@@ -7,7 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from s2f.simulate.faces import (
+from s2f.simulate.head.makehuman import HairStyle, HeadModel
+from s2f.simulate.head.paint import collar_drop, hairline_margin, noise3, smooth
+from s2f.simulate.head.person import (
     Person,
     detail_weights,
     head_vertices,
@@ -16,9 +18,7 @@ from s2f.simulate.faces import (
     slider_rows,
     target_weights,
 )
-from s2f.simulate.makehuman import HairStyle, HeadModel
-from s2f.simulate.masks import CARDS, SHELL, SKIN, TEETH
-from s2f.simulate.paint import collar_drop, hairline_margin, noise3, smooth
+from s2f.simulate.head.regions import CARDS, SHELL, SKIN, TEETH
 
 # style: thickness dm, lumpiness dm, lumps per dm
 SHELLS = {
@@ -43,7 +43,7 @@ class Mesh:
         tangent: (n, 3) float32, direction of hair strands; 0 elsewhere.
         cut: (n,) float32; a pixel is dropped where this, roughened by noise, is above 0.
         triangles: (t, 3) int32.
-        material: (t,) uint8, as numbered in `s2f.simulate.paint`.
+        material: (t,) uint8, as numbered in `s2f.simulate.head.paint`.
         landmarks: (68, 3) float32.
     """
 

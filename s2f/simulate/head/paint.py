@@ -3,8 +3,8 @@
 import numpy as np
 from numba import njit
 
-from s2f.simulate.look import Look
-from s2f.simulate.masks import (
+from s2f.simulate.head.appearance import Look
+from s2f.simulate.head.regions import (
     ALAR,
     CARDS,
     CHEEK,

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import cKDTree
 
-from s2f.simulate.makehuman import POLES, HeadModel
+from s2f.simulate.head.makehuman import POLES, HeadModel
 
 # folder, slider, ending at -1, ending at +1, spread factor, shift of women (men get the opposite)
 _SLIDER_TABLE = """

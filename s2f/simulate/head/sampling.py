@@ -3,7 +3,7 @@
 import numpy as np
 
 from s2f.errors import UsageError
-from s2f.simulate.faces import ASYMMETRY, OUTLINES, Person, slider_rows
+from s2f.simulate.head.person import ASYMMETRY, OUTLINES, Person, slider_rows
 
 AGE_LIMITS_YEARS = (5.0, 85.0)
 BEARD_AGE_YEARS = 16.0

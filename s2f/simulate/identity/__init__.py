@@ -1,0 +1,1 @@
+"""One simulated person: voice and face from a seed and a number."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from s2f.simulate.faces import Person, slider_rows, target_weights
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.natural import log_basis
-from s2f.simulate.renderer import View, project
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.person import Person, slider_rows, target_weights
+from s2f.simulate.population.face_statistics import log_basis
+from s2f.simulate.render.renderer import View, project
 
 STEPS = 8
 CLOSE = 1e-3
@@ -24,7 +24,7 @@ def with_measures(rig: HeadRig, person: Person, log_measures: Float[np.ndarray, 
     Args:
         rig: the shared head.
         person: whose sliders to start from.
-        log_measures: (10,) wanted logarithms of the measures of `s2f.simulate.natural.BASIS`.
+        log_measures: (10,) wanted logarithms of the measures of `s2f.simulate.population.face_statistics.BASIS`.
 
     Returns:
         The person with other sliders.

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from s2f.simulate.acoustics import VoiceMeasures
-from s2f.simulate.faces import Person
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.population import Face, Population
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.shaping import with_measures
-from s2f.simulate.speakers import NewVoice, Reference, draw_voice
-from s2f.simulate.voice_transform import change_voice
-from s2f.simulate.voices import Recording
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.person import Person
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.identity.face import with_measures
+from s2f.simulate.identity.voice import NewVoice, Reference, draw_voice
+from s2f.simulate.population.joint_law import Face, Population
+from s2f.simulate.voice.acoustics import VoiceMeasures
+from s2f.simulate.voice.recordings import Recording
+from s2f.simulate.voice.transform import change_voice
 
 CLIP_SECONDS = 8.0
 _VOICE_STREAM, _FACE_STREAM, _WILD_STREAM, _LAW_STREAM, _SOUND_STREAM = 0, 1, 2, 5, 4

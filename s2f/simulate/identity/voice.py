@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2f.errors import DatasetError, UsageError
-from s2f.simulate.acoustics import VoiceMeasures
-from s2f.simulate.population import AGE_CLASSES, CLASS_SHARES, Voice
-from s2f.simulate.voice_norms import F0_SPREAD, TRACT_SPREAD, f0_norm_hz, tempo_norm, tract_norm_cm
-from s2f.simulate.voice_transform import VoiceChange, change_for
+from s2f.simulate.population.joint_law import AGE_CLASSES, CLASS_SHARES, Voice
+from s2f.simulate.voice.acoustics import VoiceMeasures
+from s2f.simulate.voice.norms import F0_SPREAD, TRACT_SPREAD, f0_norm_hz, tempo_norm, tract_norm_cm
+from s2f.simulate.voice.transform import VoiceChange, change_for
 
 READER_AGE_YEARS = 35.0
 KEPT_SHARE = 0.5
@@ -107,7 +107,7 @@ def draw_voice(reference: Reference, gender: str, source: VoiceMeasures, rng: np
     Half of the adult voices are the recording as it is. In all others pitch and tract keep `1 - NEWNESS^2` of their
     variance from the speaker and the rest is new. Children and elders are placed at the published norms of their age
     relative to those of a reader of 35 years, with the published spread. Voices that lie beyond the range of
-    `s2f.simulate.voice_transform.change_voice` are drawn again.
+    `s2f.simulate.voice.transform.change_voice` are drawn again.
 
     Args:
         reference: standardises the recording.

@@ -1,0 +1,1 @@
+"""The joint distribution of voice and face, and what an ideal observer can reach."""

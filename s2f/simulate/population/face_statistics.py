@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from s2f.craniofacial import craniofacial_measures
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.views import canonical_landmarks
+from s2f.faces.craniofacial import craniofacial_measures
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.render.views import canonical_landmarks
 
 AGE_RANGE_YEARS = (5.0, 85.0)
 AGE_KNOTS_YEARS = (5.0, 8.0, 12.0, 16.0, 22.0, 35.0, 50.0, 65.0, 85.0)

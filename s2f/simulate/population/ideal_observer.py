@@ -1,8 +1,8 @@
 """The ideal observer: how well matching can go at all in a population whose law is known.
 
-Scores are log-likelihood ratios (`s2f.simulate.population.Population.log_likelihood_ratio`) of every voice with every
-face. Matching figures are exact: if r of a probe's M negatives score lower than its positive, the share of N-way trials
-with N - 1 negatives drawn without replacement that it wins is C(r, N - 1) / C(M, N - 1).
+Scores are log-likelihood ratios (`s2f.simulate.population.joint_law.Population.log_likelihood_ratio`) of every voice
+with every face. Matching figures are exact: if r of a probe's M negatives score lower than its positive, the share of
+N-way trials with N - 1 negatives drawn without replacement that it wins is C(r, N - 1) / C(M, N - 1).
 """
 
 import numpy as np

@@ -10,8 +10,9 @@ drawn as
     pole: the voice's with probability `mix_sharing`, else any of three; the voice's pole is the tertile of its timbre
     y = mean + S (mu(gender, age) - mean) + mix effect + B (pitch, tract) + e,   e ~ Normal(0, covariance)
 
-with mu and the mix effect as the face sampler has them (`s2f.simulate.natural`). The diagonal S and the rows of B are
-solved so that corr(m, E[m | voice]) over the whole population equals the wanted correlation for each of the twelve.
+with mu and the mix effect as the face sampler has them (`s2f.simulate.population.face_statistics`). The diagonal S and
+the rows of B are solved so that corr(m, E[m | voice]) over the whole population equals the wanted correlation for each
+of the twelve.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from jaxtyping import Float
 from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
-from s2f.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
+from s2f.commands.options import check_names
 from s2f.errors import UsageError
-from s2f.options import check_names
-from s2f.simulate.natural import AGE_RANGE_YEARS, BASIS, MIX_CONCENTRATION, hat_weights
+from s2f.faces.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
+from s2f.simulate.population.face_statistics import AGE_RANGE_YEARS, BASIS, MIX_CONCENTRATION, hat_weights
 
 GENDERS = ("f", "m")
 AGE_CLASSES = {"child": (5.0, 13.0), "adult": (18.0, 59.0), "elder": (62.0, 85.0)}
@@ -117,13 +118,14 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Population:
-    """A solved joint law; made by `s2f.simulate.planting.plant`.
+    """A solved joint law; made by `s2f.simulate.population.solve.plant`.
 
     Attributes:
         sharing: what was asked for.
         men: share of men among the voices.
         pitch_tract_correlation: correlation of a voice's pitch and tract.
-        mean: (2, K, 10) mean log measures of women and men at `s2f.simulate.natural.AGE_KNOTS_YEARS`.
+        mean: (2, K, 10) mean log measures of women and men at
+            `s2f.simulate.population.face_statistics.AGE_KNOTS_YEARS`.
         mix_effect: (3, 10) change of the log measures per share of a pole.
         slope: (10, 2) change of the log measures per unit of pitch and tract.
         covariance: (10, 10) of the part that nothing explains.

@@ -12,10 +12,10 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float
 
-from s2f.craniofacial import MEASURES
 from s2f.errors import UsageError
-from s2f.simulate.natural import AGE_KNOTS_YEARS, BASIS, MIX_CONCENTRATION, NaturalLaw
-from s2f.simulate.population import (
+from s2f.faces.craniofacial import MEASURES
+from s2f.simulate.population.face_statistics import AGE_KNOTS_YEARS, BASIS, MIX_CONCENTRATION, NaturalLaw
+from s2f.simulate.population.joint_law import (
     CLASS_SHARES,
     GENDERS,
     Population,

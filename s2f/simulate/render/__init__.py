@@ -1,0 +1,1 @@
+"""Software renderer: triangles to pictures."""

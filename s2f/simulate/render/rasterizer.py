@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from s2f.simulate.paint import noise3
+from s2f.simulate.head.paint import noise3
 
 
 class Raster(NamedTuple):

@@ -10,11 +10,11 @@ import numpy as np
 from numba import njit
 from scipy import ndimage
 
-from s2f.simulate.look import Look
-from s2f.simulate.masks import CARDS, SHELL, SKIN, TEETH, region_masks
-from s2f.simulate.mesh import Mesh
-from s2f.simulate.paint import paint_pixels, smooth
-from s2f.simulate.raster import rasterise
+from s2f.simulate.head.appearance import Look
+from s2f.simulate.head.mesh import Mesh
+from s2f.simulate.head.paint import paint_pixels, smooth
+from s2f.simulate.head.regions import CARDS, SHELL, SKIN, TEETH, region_masks
+from s2f.simulate.render.rasterizer import rasterise
 
 EYE_LINE = 0.47
 PIXELS_PER_DM_AT_224 = 76.0
@@ -121,7 +121,7 @@ def light_pixels(
 
     Args:
         kind: (H, W) material, -1 where nothing is.
-        sheet: (H, W, 14) as from `s2f.simulate.paint.paint_pixels`.
+        sheet: (H, W, 14) as from `s2f.simulate.head.paint.paint_pixels`.
         openness: (H, W) ambient occlusion, 0 to 1.
         lights: (2, 6) key and fill: unit direction and linear RGB.
         sky: (3,) even light.

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
-from s2f.simulate.faces import Person
-from s2f.simulate.look import look_of
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.renderer import View, project, render, turn
+from s2f.simulate.head.appearance import look_of
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.person import Person
+from s2f.simulate.render.renderer import View, project, render, turn
 
 JPEG_SHARE = 0.5
 # name: share of the pictures; weights of MakeHuman's units (* stands for left and right); changes of shape sliders

@@ -1,0 +1,1 @@
+"""Recordings measured and transformed."""

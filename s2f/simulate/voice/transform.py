@@ -9,8 +9,8 @@ import scipy.ndimage
 import soxr
 
 from s2f.errors import AudioError, AudioTooShort, UsageError
-from s2f.simulate.acoustics import VoiceMeasures, median_f0_hz
-from s2f.simulate.time_stretch import overlap_add, stretch
+from s2f.simulate.voice.acoustics import VoiceMeasures, median_f0_hz
+from s2f.simulate.voice.time_stretch import overlap_add, stretch
 
 MIN_SECONDS = 0.2
 RANGES = {
@@ -110,9 +110,9 @@ def change_voice(
     * The rms over the whole clip becomes the input's times 10^(level_db / 20), whatever else changes. If that would
       take the peak above 1, the whole result is scaled to a peak of 1 and is quieter than asked.
 
-    Resampling by `pitch` moves F0 and formants, `s2f.simulate.time_stretch.stretch` restores the duration, and each
-    frame's spectrum is multiplied by E(f / formants) / E(f / pitch) with E the source's cepstral envelope there. The
-    lifter reaches 0.45 pitch periods and at most 2.5 ms, so that it never follows the harmonics of a high voice.
+    Resampling by `pitch` moves F0 and formants, `s2f.simulate.voice.time_stretch.stretch` restores the duration, and
+    each frame's spectrum is multiplied by E(f / formants) / E(f / pitch) with E the source's cepstral envelope there.
+    The lifter reaches 0.45 pitch periods and at most 2.5 ms, so that it never follows the harmonics of a high voice.
     Nothing folds: soxr band-limits. Where that leaves the top of the band empty (above 0.95 of Nyquist, times `pitch`
     if it is lowered), noise in the shape of the wanted envelope fills it; where lowering formants asks for an envelope
     above the source's band, its highest value is held. Without any change the input comes back bit by bit.

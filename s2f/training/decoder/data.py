@@ -16,12 +16,12 @@ from decoder.warp import warp_image
 from encoders.face.base import FaceEncoder
 from s2f.datasets import DatasetFolder, by_identity
 from s2f.errors import DatasetError
-from s2f.features import direction_means, face_features
-from s2f.images import load_batch, to_bytes
-from s2f.training.morphs import draw_morph, mix_morph, nearest_people
+from s2f.faces.features import direction_means, face_features
+from s2f.faces.images import load_batch, to_bytes
+from s2f.training.decoder.morphs import draw_morph, mix_morph, nearest_people
 
 if TYPE_CHECKING:
-    from s2f.training.decoder import DecoderArguments
+    from s2f.training.decoder.task import DecoderArguments
 
 
 class Faces:
@@ -65,8 +65,8 @@ class Samples(Dataset):
 
     `morphs: people` (ours, cheap): a morph averages unit features, textures and landmarks with the same random weights
     and keeps the mean length of the features, so that a direction between people decodes to a face between them.
-    `morphs: neighbours` (Cole et al.): see `s2f.training.morphs`. The feature of such a morph is that of the morphed
-    picture; an item says whether it is one (`morphed`) and brings the `noise` to add once the feature is known.
+    `morphs: neighbours` (Cole et al.): see `s2f.training.decoder.morphs`. The feature of such a morph is that of the
+    morphed picture; an item says whether it is one (`morphed`) and brings the `noise` to add once the feature is known.
     """
 
     def __init__(self, faces: Faces, arguments: DecoderArguments) -> None:

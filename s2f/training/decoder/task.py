@@ -2,7 +2,7 @@
 
 Paper: Cole et al., "Synthesizing Normalized Faces from Facial Identity Features" (CVPR 2017): landmark squared error,
 texture absolute error in the mean landmark frame, and cosine between the feature of the rendered face and the input.
-Random morphs of people and their neighbours are in `s2f.training.morphs`.
+Random morphs of people and their neighbours are in `s2f.training.decoder.morphs`.
 Ours, off in the paper's recipe: a perceptual term (LPIPS), a term on neighbour differences, a mask that plays down
 background and clothes, noise on the feature and a share of features averaged over all views of the person.
 """
@@ -22,17 +22,17 @@ from torch.nn import functional as F
 
 from decoder.normalized import NormalizedFaceDecoder
 from decoder.warp import warp_image
-from s2f.backbones import load_face_encoder
+from s2f.checkpoints.encoders import load_face_encoder
 from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
-from s2f.files import file_sha256, whole_folder
-from s2f.images import grid, spread
-from s2f.losses import feature_cosine, gradient_l1, landmark_mse, texture_l1
-from s2f.perceptual import load_lpips, lpips_distance
-from s2f.training.arguments import TrainingArguments, build_network, free
-from s2f.training.checkpointing import run_sources
-from s2f.training.decoder_data import Faces, Samples, add_noise, head_mask
-from s2f.training.loop import SteadyTask, start, train
+from s2f.faces.images import grid, spread
+from s2f.faces.lpips import load_lpips, lpips_distance
+from s2f.reconstruction.losses import feature_cosine, gradient_l1, landmark_mse, texture_l1
+from s2f.runtime.files import file_sha256, whole_folder
+from s2f.training.decoder.data import Faces, Samples, add_noise, head_mask
+from s2f.training.loop.arguments import TrainingArguments, build_network, free
+from s2f.training.loop.checkpointing import run_sources
+from s2f.training.loop.loop import SteadyTask, start, train
 
 CHUNK = 16
 
@@ -147,7 +147,7 @@ class DecoderModule(nn.Module):
 
 
 class DecoderTask(SteadyTask):
-    """Task of the shared loop: see `s2f.training.loop.Task`."""
+    """Task of the shared loop: see `s2f.training.loop.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: DecoderArguments, device: torch.device) -> None:
         _require_sense(arguments)

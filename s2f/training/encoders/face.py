@@ -17,15 +17,15 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from encoders.face.base import FaceEncoder
-from s2f.backbones import FACE_ENCODERS
+from s2f.checkpoints.encoders import FACE_ENCODERS
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import DatasetError
-from s2f.files import whole_folder
-from s2f.images import grid, load_batch, spread
-from s2f.training.arguments import TrainingArguments, build_network
-from s2f.training.checkpointing import run_sources
+from s2f.faces.images import grid, load_batch, spread
+from s2f.runtime.files import whole_folder
 from s2f.training.face_augmentation import face_augmentation
-from s2f.training.loop import SteadyTask, start, train
+from s2f.training.loop.arguments import TrainingArguments, build_network
+from s2f.training.loop.checkpointing import run_sources
+from s2f.training.loop.loop import SteadyTask, start, train
 
 THUMBNAIL_PX = 16
 
@@ -138,7 +138,7 @@ class FaceModule(nn.Module):
 
 
 class FaceTask(SteadyTask):
-    """Task of the shared loop: see `s2f.training.loop.Task`."""
+    """Task of the shared loop: see `s2f.training.loop.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: FaceArguments) -> None:
         self.sources = run_sources(data)

@@ -20,11 +20,11 @@ from torch.utils.data import Dataset
 from encoders.face.landmarks import LandmarkRegressor
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import DatasetError
-from s2f.files import whole_folder
-from s2f.images import grid, load_batch, spread
-from s2f.training.arguments import TrainingArguments, build_network
-from s2f.training.checkpointing import run_sources
-from s2f.training.loop import SteadyTask, start, train
+from s2f.faces.images import grid, load_batch, spread
+from s2f.runtime.files import whole_folder
+from s2f.training.loop.arguments import TrainingArguments, build_network
+from s2f.training.loop.checkpointing import run_sources
+from s2f.training.loop.loop import SteadyTask, start, train
 
 REFERENCE_PX = 224  # losses and figures are in pixels of a picture of this side
 FLIP = [
@@ -246,7 +246,7 @@ class LandmarkModule(nn.Module):
 
 
 class LandmarkTask(SteadyTask):
-    """Task of the shared loop: see `s2f.training.loop.Task`."""
+    """Task of the shared loop: see `s2f.training.loop.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: LandmarkArguments) -> None:
         self.sources = run_sources(data)

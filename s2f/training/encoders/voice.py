@@ -18,20 +18,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from encoders.voice.base import VoiceEncoder
-from s2f.augment import STRENGTHS, augment_voice
-from s2f.backbones import VOICE_ENCODERS
+from s2f.checkpoints.encoders import VOICE_ENCODERS
+from s2f.commands.options import did_you_mean
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import BadFile, DatasetError, RecipeError
-from s2f.files import whole_folder
-from s2f.images import spread
-from s2f.options import did_you_mean
-from s2f.training.arguments import TrainingArguments, build_network, free
-from s2f.training.bad_items import Reason, add_skipped
-from s2f.training.checkpointing import run_sources
-from s2f.training.loop import SteadyTask, start, train
-from s2f.training.voice_clips import VoiceClips, balance_groups
-from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
-from s2f.training.voice_targets import recording_of
+from s2f.faces.images import spread
+from s2f.runtime.files import whole_folder
+from s2f.training.loop.arguments import TrainingArguments, build_network, free
+from s2f.training.loop.bad_items import Reason, add_skipped
+from s2f.training.loop.checkpointing import run_sources
+from s2f.training.loop.loop import SteadyTask, start, train
+from s2f.training.speech2face.targets import recording_of
+from s2f.training.voice_augmentation import STRENGTHS, augment_voice
+from s2f.training.voices.clips import VoiceClips, balance_groups
+from s2f.training.voices.side_tasks import SideHeads, SideTargets, side_weights
 
 VALIDATED = 128
 TOGETHER = 16
@@ -190,7 +190,7 @@ class HeldOutSpeakers:
 
 
 class VoiceIdentityTask(SteadyTask):
-    """Task of the shared loop: see `s2f.training.loop.Task`."""
+    """Task of the shared loop: see `s2f.training.loop.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: VoiceIdentityArguments) -> None:
         self.sources = run_sources(data)

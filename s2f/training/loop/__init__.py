@@ -1,0 +1,1 @@
+"""The one Accelerate loop; it knows no task."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from s2f.commands.options import did_you_mean, unknown_option
 from s2f.errors import RecipeError, S2fError
-from s2f.options import did_you_mean, unknown_option
-from s2f.training.checkpointing import what_is_safe
+from s2f.training.loop.checkpointing import what_is_safe
 
 COUNTS = (
     *("train_batch_size", "gradient_accumulation_steps", "scale_lr_from", "lr_decay_steps"),

@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data import Dataset, default_collate
 
 from s2f.errors import BadFile, DatasetError
-from s2f.training.checkpointing import writing
+from s2f.training.loop.checkpointing import writing
 
 ATTEMPTS = 20
 SKIPPED = "skipped.csv"

@@ -37,7 +37,7 @@ def run_sources(data: DatasetFolder, **networks: str) -> dict[str, str]:
     Returns:
         `split_hash` and `data_hash` (see `DatasetFolder`), and `<name>_sha256` of each network's weights.
     """
-    from s2f.provenance import weights_sha256
+    from s2f.checkpoints.provenance import weights_sha256
 
     hashes = {f"{name}_sha256": weights_sha256(folder) for name, folder in networks.items()}
     return {"split_hash": data.split_hash, "data_hash": data.data_hash} | hashes

@@ -1,6 +1,6 @@
 """The training loop every task shares: Accelerate, checkpoints, log, validation.
 
-Data order is a pure function of the seed and the step (`s2f.training.sampler`), and so is the learning rate; a
+Data order is a pure function of the seed and the step (`s2f.training.loop.sampler`), and so is the learning rate; a
 checkpoint holds model, optimiser, averages, random states and step. A resumed run therefore repeats an uninterrupted
 one exactly, in the middle of an epoch too.
 
@@ -29,16 +29,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from s2f.allocator import keep_freed_memory
 from s2f.errors import RecipeError
-from s2f.losses import weighted_total
-from s2f.training.arguments import TrainingArguments
-from s2f.training.bad_items import SkippingItems, add_skipped, collate
-from s2f.training.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
-from s2f.training.finite import FiniteCheck
-from s2f.training.optimization import build_optimizer, scaled, set_rates
-from s2f.training.run_log import RunLog
-from s2f.training.sampler import StepSampler
+from s2f.reconstruction.losses import weighted_total
+from s2f.runtime.memory import keep_freed_memory
+from s2f.training.loop.arguments import TrainingArguments
+from s2f.training.loop.bad_items import SkippingItems, add_skipped, collate
+from s2f.training.loop.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
+from s2f.training.loop.finite import FiniteCheck
+from s2f.training.loop.optimizer import build_optimizer, scaled, set_rates
+from s2f.training.loop.run_log import RunLog
+from s2f.training.loop.sampler import StepSampler
 
 if TYPE_CHECKING:
     from diffusers.training_utils import EMAModel
@@ -61,7 +61,7 @@ class Task(Protocol):
 
     @property
     def sources(self) -> dict[str, str]:
-        """Hashes of people, tables and frozen networks: see `s2f.training.checkpointing.run_sources`."""
+        """Hashes of people, tables and frozen networks: see `s2f.training.loop.checkpointing.run_sources`."""
 
     def to(self, device: torch.device) -> None:
         """Move what is not part of `module` (frozen networks, targets) to the device."""

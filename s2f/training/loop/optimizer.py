@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from s2f.commands.options import did_you_mean
 from s2f.errors import RecipeError
-from s2f.options import did_you_mean
-from s2f.training.arguments import TrainingArguments
+from s2f.training.loop.arguments import TrainingArguments
 
 
 def learning_rate(step: int, total: int, arguments: TrainingArguments) -> float:

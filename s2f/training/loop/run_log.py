@@ -9,8 +9,8 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from s2f.files import write_text
-from s2f.training.checkpointing import writing
+from s2f.runtime.files import write_text
+from s2f.training.loop.checkpointing import writing
 
 LOG = "log.jsonl"
 

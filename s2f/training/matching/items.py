@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from s2f.errors import DatasetError, RecipeError
-from s2f.training.matching_media import Media
-from s2f.training.matching_people import Numbers, People, Pool
+from s2f.matching.media import Media
+from s2f.training.matching.people import Numbers, People, Pool
 
 CHOICE, READING = 1, 2  # the two streams of random numbers of an item
 
@@ -166,7 +166,7 @@ class IdentityBatches(MatchingItems):
     4.1) draws several of each and does not print how many.
     """
 
-    distinct: ClassVar[bool] = True  # see `s2f.training.sampler.StepSampler`
+    distinct: ClassVar[bool] = True  # see `s2f.training.loop.sampler.StepSampler`
 
     def __init__(
         self, people: People, media: Media, seed: int, voices_per_identity: int = 1, faces_per_identity: int = 1

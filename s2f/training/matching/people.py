@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from s2f.datasets import DatasetFolder, Row
-from s2f.dynamic_images import face_tracks
 from s2f.errors import DatasetError
+from s2f.faces.dynamic_images import face_tracks
 
 NAMED = 3  # names shown for each reason
 NO_VIDEO = "no face from another video than its voices"
@@ -89,7 +89,7 @@ class People:
         Args:
             data: a folder with pictures.
             split: train, val or test.
-            tracks: a face is a track (`s2f.dynamic_images.face_tracks`) instead of a picture.
+            tracks: a face is a track (`s2f.faces.dynamic_images.face_tracks`) instead of a picture.
 
         Returns:
             The people.

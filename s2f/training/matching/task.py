@@ -1,7 +1,7 @@
 """Training the matching line: SVHF, Kim et al. 2018, TriNet, Wen et al. 2021, and alternatives they compare with.
 
 One task: two encoders (SVHF's fusion has a third, for dynamic images), a head (`s2f.matching.heads`), a loss
-(`s2f.matching.methods`) and items (`s2f.training.matching_data`). Each recipe in s2f/recipes lists its deviations.
+(`s2f.matching.methods`) and items (`s2f.training.matching.items`). Each recipe in s2f/recipes lists its deviations.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from torch import Tensor, nn
 
 from encoders.face.base import FaceEncoder
 from encoders.voice.base import VoiceEncoder
-from s2f.augment import STRENGTHS, augment_voice
-from s2f.backbones import FACE_ENCODERS, VOICE_ENCODERS, load_face_encoder, load_voice_encoder
+from s2f.checkpoints.encoders import FACE_ENCODERS, VOICE_ENCODERS, load_face_encoder, load_voice_encoder
 from s2f.datasets import DatasetFolder
-from s2f.dynamic_images import Formulation
 from s2f.errors import RecipeError
-from s2f.files import whole_folder
+from s2f.faces.dynamic_images import Formulation
 from s2f.matching.heads import EmbeddingHead, MatchingHead, NWayScorer, PairClassifier, StaticScorer
+from s2f.matching.media import Media
 from s2f.matching.methods import (
     CandidateClassification,
     ContrastivePairs,
@@ -35,13 +34,14 @@ from s2f.matching.methods import (
 )
 from s2f.matching.model import MatchingModel
 from s2f.matching.reweighting import IdentityWeights
-from s2f.training.arguments import TrainingArguments, build_network, free
-from s2f.training.bad_items import add_skipped
-from s2f.training.checkpointing import run_sources
+from s2f.runtime.files import whole_folder
 from s2f.training.face_augmentation import FaceAugmentation, face_augmentation
-from s2f.training.matching_data import IdentityBatches, MatchingItems, Pairs, People, Triplets
-from s2f.training.matching_media import Media
-from s2f.training.matching_validation import HeldOutPairs
+from s2f.training.loop.arguments import TrainingArguments, build_network, free
+from s2f.training.loop.bad_items import add_skipped
+from s2f.training.loop.checkpointing import run_sources
+from s2f.training.matching.items import IdentityBatches, MatchingItems, Pairs, People, Triplets
+from s2f.training.matching.validation import HeldOutPairs
+from s2f.training.voice_augmentation import STRENGTHS, augment_voice
 
 MethodName = Literal["svhf", "kim2018", "siamese", "pair_classification", "trinet", "wen2021"]
 HEAD_FORMS = {"kim2018": "mlp", "siamese": "mlp", "trinet": "sphere", "wen2021": "normalized"}
@@ -85,7 +85,7 @@ class MatchingArguments(TrainingArguments):
         mode: wen2021: as printed, or as the authors' code does it where that differs.
         focal_gamma: wen2021: focal loss with this exponent instead of re-weighting.
         reweighting: wen2021: settings of the identity weights, which are learned before the network itself is trained:
-            see `s2f.training.identity_weighting`. Empty for no weights.
+            see `s2f.training.matching.three_stages`. Empty for no weights.
         cached_clips: decoded recordings kept in memory by each loading process.
         cached_faces: decoded pictures kept in memory by each loading process.
     """
@@ -189,7 +189,7 @@ class MatchingModule(nn.Module):
 
 
 class MatchingTask:
-    """Task of the shared loop: see `s2f.training.loop.Task`."""
+    """Task of the shared loop: see `s2f.training.loop.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: MatchingArguments, weights: Path | None = None) -> None:
         """Build networks, items and held-out pairs.

@@ -17,10 +17,10 @@ from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
 from s2f.matching.methods import TwoLevelAlignment
 from s2f.matching.reweighting import IdentityWeights
-from s2f.training.arguments import build_network
-from s2f.training.checkpointing import complete_checkpoints
-from s2f.training.loop import start, train
-from s2f.training.matching import MatchingArguments, MatchingTask
+from s2f.training.loop.arguments import build_network
+from s2f.training.loop.checkpointing import complete_checkpoints
+from s2f.training.loop.loop import start, train
+from s2f.training.matching.task import MatchingArguments, MatchingTask
 
 WEIGHTS = "identity_weights.csv"
 

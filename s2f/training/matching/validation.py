@@ -12,13 +12,13 @@ from torch import Tensor
 
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import BadFile, DatasetError
-from s2f.images import grid, spread
+from s2f.faces.images import grid, spread
 from s2f.matching.heads import Direction, PairHead
+from s2f.matching.media import Media
 from s2f.matching.model import MatchingModel
-from s2f.matching.trials import accuracy, win_shares
-from s2f.training.bad_items import Reason
-from s2f.training.matching_data import People, Pool
-from s2f.training.matching_media import Media
+from s2f.matching.two_way import accuracy, win_shares
+from s2f.training.loop.bad_items import Reason
+from s2f.training.matching.items import People, Pool
 
 VALIDATED = 200
 FOUND = 5

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from s2f.datasets import Row
 from s2f.errors import BadFile, DatasetError
-from s2f.images import load_image, to_bytes
-from s2f.shards import read_face_feature
-from s2f.training.voice_targets import name_of
+from s2f.faces.images import load_image, to_bytes
+from s2f.shards.reading import read_face_feature
+from s2f.training.speech2face.targets import name_of
 
 
 class FaceSide(Protocol):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from s2f.datasets import DatasetFolder, Row, numbers
 from s2f.errors import DatasetError
-from s2f.features import direction_means
+from s2f.faces.features import direction_means
 
 LATENTS = ("voice_pitch", "voice_tract", "voice_timbre")
 AGE_STEP = 0.2  # in log years: as far apart as one standard deviation of a latent

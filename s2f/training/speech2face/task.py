@@ -17,26 +17,26 @@ from torch import Tensor, nn
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
-from s2f.augment import STRENGTHS, augment_voice
-from s2f.backbones import load_face_encoder
-from s2f.checkpoints import load_network
+from s2f.checkpoints.encoders import load_face_encoder
+from s2f.checkpoints.loading import load_network
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import RecipeError
-from s2f.features import face_features
-from s2f.files import whole_folder
-from s2f.images import spread
-from s2f.losses import pixel_l1, speech2face_terms
-from s2f.shards import require_encoder
-from s2f.training.arguments import TrainingArguments, build_network, free
-from s2f.training.bad_items import add_skipped
-from s2f.training.checkpointing import run_sources
-from s2f.training.loop import SteadyTask, start, train
-from s2f.training.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
-from s2f.training.voice_clips import VoiceClips, balance_groups, trimmed
-from s2f.training.voice_pairs import FaceSide, PictureFaces, ShardFaces, TableFaces
-from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
-from s2f.training.voice_targets import face_candidates, neighbour_targets, pair_targets, recording_of
-from s2f.training.voice_validation import HeldOut, HeldOutVoices
+from s2f.faces.features import face_features
+from s2f.faces.images import spread
+from s2f.reconstruction.losses import pixel_l1, speech2face_terms
+from s2f.runtime.files import whole_folder
+from s2f.shards.reading import require_encoder
+from s2f.training.loop.arguments import TrainingArguments, build_network, free
+from s2f.training.loop.bad_items import add_skipped
+from s2f.training.loop.checkpointing import run_sources
+from s2f.training.loop.loop import SteadyTask, start, train
+from s2f.training.speech2face.pairs import FaceSide, PictureFaces, ShardFaces, TableFaces
+from s2f.training.speech2face.targets import face_candidates, neighbour_targets, pair_targets, recording_of
+from s2f.training.speech2face.validation import HeldOut, HeldOutVoices
+from s2f.training.voice_augmentation import STRENGTHS, augment_voice
+from s2f.training.voices.clips import VoiceClips, balance_groups, trimmed
+from s2f.training.voices.side_tasks import SideHeads, SideTargets, side_weights
+from s2f.training.voices.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
 
 AVERAGED = 4096
 
@@ -124,7 +124,7 @@ class Speech2FaceModule(nn.Module):
         return terms | self.side_heads(hidden, batch["side"])
 
     def face_feature(self, batch: dict[str, Any]) -> Tensor:
-        """(B, D) feature to regress, from whatever the items carry: see `s2f.training.voice_pairs`."""
+        """(B, D) feature to regress, from whatever the items carry: see `s2f.training.speech2face.pairs`."""
         if "target" in batch:
             return self.targets[batch["target"]]
         if "feature" in batch:
@@ -147,7 +147,7 @@ class Speech2FaceModule(nn.Module):
 
 
 class Speech2FaceTask(SteadyTask):
-    """Task of the shared loop: see `s2f.training.loop.Task`."""
+    """Task of the shared loop: see `s2f.training.loop.loop.Task`."""
 
     def __init__(self, data: DatasetFolder, arguments: Speech2FaceArguments, device: torch.device) -> None:
         self.sources = run_sources(data, face_encoder=arguments.face_encoder, decoder=arguments.decoder)
@@ -258,7 +258,7 @@ class Speech2FaceTask(SteadyTask):
 
     def export(self, folder: Path) -> None:
         """Write the whole pipeline to `folder`/pipeline."""
-        from s2f.pipeline import Speech2FacePipeline
+        from s2f.reconstruction.pipeline import Speech2FacePipeline
 
         pipeline = Speech2FacePipeline(self.module.voice_encoder.eval(), self.face_encoder, self.decoder)
         with whole_folder(folder / "pipeline") as partial:

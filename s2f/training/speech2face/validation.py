@@ -16,10 +16,10 @@ from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from s2f.audio import load
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import AudioError, BadFile, DatasetError
-from s2f.images import grid, load_image, resize, spread
-from s2f.training.bad_items import Reason
-from s2f.training.voice_pairs import ShardFaces
-from s2f.training.voice_targets import name_of, neighbour_targets, pair_targets, recording_of
+from s2f.faces.images import grid, load_image, resize, spread
+from s2f.training.loop.bad_items import Reason
+from s2f.training.speech2face.pairs import ShardFaces
+from s2f.training.speech2face.targets import name_of, neighbour_targets, pair_targets, recording_of
 
 VALIDATED = 64
 SECONDS = 6.0

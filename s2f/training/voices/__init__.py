@@ -1,0 +1,1 @@
+"""Training clips that several tasks share."""

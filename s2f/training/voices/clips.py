@@ -12,12 +12,12 @@ from torch.utils.data import Dataset
 
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import AudioError, BadFile, DatasetError
-from s2f.training.voice_pairs import FaceSide
-from s2f.training.voice_targets import Recording, name_of, recording_of
+from s2f.training.speech2face.pairs import FaceSide
+from s2f.training.speech2face.targets import Recording, name_of, recording_of
 
 
 class ClipArguments(Protocol):
-    """Settings of a recipe that decide its clips: see `s2f.training.speech2face.Speech2FaceArguments`."""
+    """Settings of a recipe that decide its clips: see `s2f.training.speech2face.task.Speech2FaceArguments`."""
 
     seed: int
     seconds: float

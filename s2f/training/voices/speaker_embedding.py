@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from s2f.errors import AssetMissing
-from s2f.files import write_bytes
+from s2f.runtime.files import write_bytes
 
 SAMPLE_RATE_HZ = 16000
 EMBEDDING_DIM = 256

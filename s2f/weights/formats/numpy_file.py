@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from s2f.errors import CheckpointError
-from s2f.safe_pickle import load_arrays
+from s2f.runtime.safe_pickle import load_arrays
 from s2f.weights.formats.limits import damaged
 
 

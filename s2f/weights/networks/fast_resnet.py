@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from encoders.voice.fast_resnet import FastResNetSE34L
-from encoders.voice.magnitude import mel_filters
+from encoders.voice.front_ends.magnitude import mel_filters
 from s2f.errors import CheckpointError
 from s2f.weights.conversion import COUNTER, OTHER_FILE, ChannelOrder, Conversion, Part, require_names, tensor
 from s2f.weights.formats.torch_file import read_state_dict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from encoders.face.insight import IRFace
+from encoders.face.ir_resnet import IRFace
 from s2f.errors import CheckpointError
 from s2f.weights.conversion import COUNTER, OTHER_FILE, ChannelOrder, Conversion, Part, tensor
 from s2f.weights.formats.torch_file import read_state_dict

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from encoders.face.insight import IRFace
+from encoders.face.ir_resnet import IRFace
 
 TINY = {
     "units": (2, 1, 1, 1),

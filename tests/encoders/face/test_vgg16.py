@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import vgg
 
-from encoders.face.vgg16_pooled import PooledVGG16
+from encoders.face.vgg16 import PooledVGG16
 
 TINY = {"channels": (2, 3, 4, 5, 6), "num_identities": 3, "image_size_px": 32}
 

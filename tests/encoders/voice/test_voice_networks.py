@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from encoders.voice.sizes import size_after, smallest_before
-from s2f.backbones import VOICE_ENCODERS, load_voice_encoder
-from tests.encoders.test_fast_resnet import SMALL as FAST
-from tests.encoders.test_soundnet import SMALL as SOUNDNET
-from tests.encoders.test_thin_resnet import SMALL as THIN
-from tests.encoders.test_voice_vgg_m import SMALL as VGG_M
+from s2f.checkpoints.encoders import VOICE_ENCODERS, load_voice_encoder
+from tests.encoders.voice.test_fast_resnet import SMALL as FAST
+from tests.encoders.voice.test_soundnet import SMALL as SOUNDNET
+from tests.encoders.voice.test_thin_resnet import SMALL as THIN
+from tests.encoders.voice.test_vgg_m import SMALL as VGG_M
 
 SMALL = {"vgg_m": VGG_M, "soundnet": SOUNDNET, "thin_resnet": THIN, "fast_resnet": FAST}
 every_network = pytest.mark.parametrize("name", SMALL)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from eval.agreement import agreement_rows, confusion, shuffled_agreement, shuffled_recalls
-from eval.intervals import cluster_draws
-from eval.probes import AGE_CLASSES
-from eval.simulated import Population, Reconstruction, agreement
+from eval.attributes.agreement import agreement_rows, confusion, shuffled_agreement, shuffled_recalls
+from eval.attributes.features import AGE_CLASSES
+from eval.metrics.intervals import cluster_draws
+from eval.simulated.evaluate import Population, Reconstruction, agreement
 
 
 def people(is_male, age_class, speakers=None):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.classifiers import classified, load_classifier
+from eval.attributes.classifier import classified, load_classifier
 from s2f.errors import UsageError
 
 
@@ -16,7 +16,7 @@ def picture(level):
 
 
 class Own:
-    """As the docstring of eval/classifiers.py shows it."""
+    """As the docstring of eval/attributes/classifier.py shows it."""
 
     name = "own model"
     classes = {"gender": ("f", "m"), "ethnicity": ["north", "south"]}  # noqa: RUF012

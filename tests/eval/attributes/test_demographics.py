@@ -6,14 +6,14 @@ import zlib
 import numpy as np
 import pytest
 
-from eval import demographics
+from eval.attributes import demographics
+from eval.attributes.demographics import evaluate
 from eval.cli import main
-from eval.demographics import evaluate
-from eval.intervals import share_interval
+from eval.metrics.intervals import share_interval
 from eval.results import Report, Row
-from s2f.augment import CONDITIONS
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
+from s2f.training.voice_augmentation import CONDITIONS
 from tests.eval.fake_population import FakePipeline, write_csv, write_population, write_voice
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import stats
 
-from eval.labels import AGE_CLASSES, age_class
-from eval.probes import age_probe, gender_probe, recall_rows, says
+from eval.attributes.features import age_probe, gender_probe, recall_rows, says
 from s2f.errors import DatasetError
-from s2f.simulate.population import AGE_CLASSES as VOICE_AGES_YEARS
+from s2f.labels import AGE_CLASSES, age_class
+from s2f.simulate.population.joint_law import AGE_CLASSES as VOICE_AGES_YEARS
 
 
 def test_probe_learns_a_direction_and_ignores_length():

@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from eval.attribute_rows import attribute_rows, shuffled_rows
-from eval.attributes import Comparison
+from eval.attributes.demographics import Drawn, evaluate
+from eval.attributes.picture_rows import picture_rows, require_same
+from eval.attributes.rows import attribute_rows, shuffled_rows
 from eval.cli import main
-from eval.demographics import Drawn, evaluate
-from eval.picture_answers import picture_rows, require_same
-from eval.reconstructions import read_reconstructions
+from eval.metrics.classification import Comparison
+from eval.reconstructions.folder import read_reconstructions
 from eval.results import UNDEFINED, Report
-from s2f.checkpoints import packaged
+from s2f.checkpoints.loading import packaged
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, ImageError, UsageError
-from s2f.provenance import weights_sha256
 from tests.eval.fake_population import FakePipeline, write_population
 from tests.eval.reconstruction_folders import write_reconstructions
 
@@ -72,7 +72,7 @@ def figure(*words, **params):
 
 def test_every_comparison_by_hand(tmp_path, monkeypatch):
     """Person 5 has no true answer about gender and no label; the ethnicity of person 4 is no class of `Colours`."""
-    monkeypatch.setattr("eval.picture_answers.CHUNK", 4)
+    monkeypatch.setattr("eval.attributes.picture_rows.CHUNK", 4)
     rows, notes = picture_rows(Colours(), folder(tmp_path / "drawn", left_out=[{"identity": "x", "reason": "y"}]))
     assert figure(rows, "gender_agreement", "v2f", "picture") == (3 / 5, 5)  # fmmmf against ffmmm
     assert figure(rows, "gender_agreement", "f2f", "picture") == (1, 5)
@@ -206,12 +206,12 @@ def test_command_refuses_what_means_nothing(data, tmp_path, capsys):
 
 
 def test_command_hands_everything_on(data, tmp_path, monkeypatch, capsys):
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     plotted = []
     monkeypatch.setattr(Speech2FacePipeline, "from_pretrained", lambda name: FakePipeline())
-    monkeypatch.setattr("eval.picture_answers.weights_sha256", lambda path: path.name)
-    monkeypatch.setattr("eval.attribute_plots.draw_confusions", lambda *given: plotted.append(given))
+    monkeypatch.setattr("eval.attributes.picture_rows.weights_sha256", lambda path: path.name)
+    monkeypatch.setattr("eval.attributes.plots.draw_confusions", lambda *given: plotted.append(given))
     drawn = folder(tmp_path / "drawn", split_hash=data.split_hash, weights_sha256={"decoder": "decoder"})
     words = ["--seconds", "1", "--reconstructions", str(drawn.root), "--plots", str(tmp_path / "plots"), "--json"]
     assert main(["demographics", "starter", str(data.root), *words, "--classifier", f"{__name__}:Colours"]) == 0

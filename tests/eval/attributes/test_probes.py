@@ -12,15 +12,15 @@ from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from encoders.face.compact import CompactFaceEncoder
-from eval import probe_training
-from eval.attribute_rows import headline_rows
-from eval.attributes import Comparison
-from eval.classifiers import load_classifier
+from eval.attributes import fit_probes
+from eval.attributes.classifier import load_classifier
+from eval.attributes.features import Pictured, image_features
+from eval.attributes.fit_probes import fit_classifier, own_error, train_probes
+from eval.attributes.probes import Probe, ProbeClassifier
+from eval.attributes.rows import headline_rows
 from eval.commands import probes as command
-from eval.intervals import share_interval
-from eval.probe_classifier import Probe, ProbeClassifier
-from eval.probe_training import fit_classifier, own_error, train_probes
-from eval.probes import Pictured, image_features
+from eval.metrics.classification import Comparison
+from eval.metrics.intervals import share_interval
 from s2f.datasets import DatasetFolder
 from s2f.errors import CheckpointError, DatasetError, ImageError, OutputError, UsageError
 from tests.eval.fake_population import FakePipeline, write_csv, write_population
@@ -223,7 +223,7 @@ def data(tmp_path_factory):
 
 def test_training_reads_the_faces_own_labels(data, monkeypatch, tmp_path):
     """Ethnicity goes with age here; a truth that swaps the genders of training people swaps the answers."""
-    monkeypatch.setattr(probe_training.checkpoints, "resolve", lambda name: data.root)
+    monkeypatch.setattr(fit_probes.checkpoints, "resolve", lambda name: data.root)
     classifier, report = train_probes(FakePipeline(), "fake", data, "test", 0.0)
     figures = {(row.metric, row.group): row for row in report.rows if "shown" not in row.params}
     assert {figures[f"{name}_agreement", "U"].value for name in classifier.classes} == {1.0}
@@ -259,11 +259,11 @@ def test_gender_and_age_must_be_readable():
 
 
 def test_command_writes_what_loads(data, tmp_path, monkeypatch, capsys):
-    from s2f.pipeline import Speech2FacePipeline
+    from s2f.reconstruction.pipeline import Speech2FacePipeline
 
     pipeline = SimpleNamespace(face_encoder=encoder(), device=CPU)
     monkeypatch.setattr(Speech2FacePipeline, "from_pretrained", lambda name: pipeline)
-    monkeypatch.setattr(probe_training.checkpoints, "resolve", lambda name: data.root)
+    monkeypatch.setattr(fit_probes.checkpoints, "resolve", lambda name: data.root)
     parser = ArgumentParser(exit_on_error=False)
     command.add_arguments(parser)
     words = ["starter", str(data.root), "-o", str(tmp_path / "out"), "--abstain_below", "0.6", "--json"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from eval.commands import craniofacial as command
 from s2f.errors import UsageError
-from s2f.files import write_csv
+from s2f.runtime.files import write_csv
 
 
 def answer(capsys, *words: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def noise_pictures(root: Path, kinds: dict[str, str]) -> None:
 
 def test_command_on_pictures_and_on_a_table(tmp_path, capsys, monkeypatch):
     noise_pictures(tmp_path, dict.fromkeys(("one", "two", "four", "five", "bad"), "RGB") | {"grey": "L"})
-    monkeypatch.setattr("eval.craniofacial.draw_scatter", lambda *_: None)
+    monkeypatch.setattr("eval.craniofacial.evaluate.draw_scatter", lambda *_: None)
     words = (tmp_path / "a", tmp_path / "b", "--json", "-o", tmp_path / "out", "--examples", "1")
     found = answer(capsys, *words, "--controls", tmp_path / "b", "--sensitivity")
     assert found["protocol"] == "craniofacial/1"

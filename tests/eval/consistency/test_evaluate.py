@@ -13,14 +13,13 @@ from jsonargparse import ArgumentParser
 from scipy import stats
 from torch.nn import functional as F
 
-from eval import stability
 from eval.commands import consistency as command
-from eval.consistency import evaluate
-from eval.group_consistency import CLIPS, SEGMENTS, averaging_rows, control_rows, group_rows, paired_rows
-from eval.recordings import Recording, reader_recordings, split_recordings
-from eval.results import UNDEFINED
-from eval.segments import Parts, Window, durations, predicted_features
-from eval.stability import (
+from eval.consistency.evaluate import evaluate
+from eval.consistency.group_rows import CLIPS, SEGMENTS, averaging_rows, control_rows, group_rows, paired_rows
+from eval.consistency.segments import Parts, Window, durations, predicted_features
+from eval.faces.recordings import Recording, reader_recordings, split_recordings
+from eval.metrics import variance_components
+from eval.metrics.variance_components import (
     Groups,
     Independent,
     components,
@@ -33,10 +32,11 @@ from eval.stability import (
     within_cosines,
     won,
 )
+from eval.results import UNDEFINED
 from s2f.audio import load
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
-from s2f.features import face_features
+from s2f.faces.features import face_features
 from tests.eval.fake_population import TONES_HZ, FakePipeline, write_csv, write_population
 
 RATE = 8000
@@ -247,7 +247,7 @@ def test_shuffled_deals_have_no_groups():
 
 
 def test_shuffled_figures_are_those_of_each_deal(monkeypatch):
-    monkeypatch.setattr(stability, "SHUFFLES", 1)
+    monkeypatch.setattr(variance_components, "SHUFFLES", 1)
     groups = random_groups()
     cosines, parts = shuffled_components(groups, 3)
     one = dealt(groups, 3)
@@ -609,7 +609,7 @@ def test_command(data, tmp_path, monkeypatch, capsys):
     write_csv(tmp_path / "speakers.csv", rows)
     asked = []
     monkeypatch.setattr(
-        "s2f.pipeline.Speech2FacePipeline",
+        "s2f.reconstruction.pipeline.Speech2FacePipeline",
         SimpleNamespace(from_pretrained=lambda *words: asked.append(words) or Painter()),
     )
     parser = ArgumentParser()

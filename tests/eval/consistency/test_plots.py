@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval import consistency_plots
-from eval.consistency_plots import draw_consistency
+from eval.consistency import plots
+from eval.consistency.plots import draw_consistency
 from eval.results import Report, Row
 
 
@@ -59,7 +59,7 @@ def drawn(monkeypatch):
 def figures(monkeypatch):
     """Figures, not saved."""
     kept = []
-    monkeypatch.setattr(consistency_plots, "save_figure", lambda figure, stem: kept.append(figure) or [])
+    monkeypatch.setattr(plots, "save_figure", lambda figure, stem: kept.append(figure) or [])
     return kept
 
 

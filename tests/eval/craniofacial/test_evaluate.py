@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from eval.craniofacial import craniofacial_rows, evaluate, planted, read_truth
-from eval.craniofacial_pairs import kind
-from eval.intervals import share_interval
-from eval.landmark_runs import Found
-from eval.pictures import Pairs, PicturePair, pair_folders
+from eval.craniofacial.evaluate import craniofacial_rows, evaluate, planted, read_truth
+from eval.craniofacial.pairs import kind
+from eval.faces.landmarks import Found
+from eval.faces.pictures import Pairs, PicturePair, pair_folders
+from eval.metrics.intervals import share_interval
 from eval.results import UNDEFINED
-from s2f.craniofacial import ALTERNATIVES, MEASURES, PUBLISHED_CORRELATIONS, craniofacial_measures, inter_ocular
 from s2f.datasets import DatasetFolder, split_hash
 from s2f.errors import DatasetError, UsageError
-from s2f.files import write_csv
+from s2f.faces.craniofacial import ALTERNATIVES, MEASURES, PUBLISHED_CORRELATIONS, craniofacial_measures, inter_ocular
+from s2f.runtime.files import write_csv
 from tests.eval.schematic_faces import SIZES, faces_of, measures_of, sizes_of_people
 
 SHARES = dict(zip(SIZES, np.linspace(-0.9, 0.9, len(SIZES)), strict=True))
@@ -141,9 +141,9 @@ def seen(monkeypatch):
         good = {path: one for path, one in points.items() if path not in bad}
         return Found(good, bad, {path: notes.get((path.parent.name, path.stem), ()) for path in good})
 
-    monkeypatch.setattr("eval.craniofacial_pairs.find_landmarks", found)
-    monkeypatch.setattr("eval.craniofacial.draw_scatter", lambda *_: drawn.append("scatter"))
-    monkeypatch.setattr("eval.craniofacial.draw_examples", lambda *_: drawn.append("examples"))
+    monkeypatch.setattr("eval.craniofacial.pairs.find_landmarks", found)
+    monkeypatch.setattr("eval.craniofacial.evaluate.draw_scatter", lambda *_: drawn.append("scatter"))
+    monkeypatch.setattr("eval.craniofacial.evaluate.draw_examples", lambda *_: drawn.append("examples"))
     return trouble, notes, asked, drawn
 
 

@@ -5,14 +5,14 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from eval.craniofacial import craniofacial_rows
-from eval.craniofacial_pairs import PointPairs
-from eval.craniofacial_plots import ENLARGE, GAP_PX, LEGEND_PX, LINES, SIDE_PX, draw_examples, draw_scatter
-from eval.landmark_runs import Found
-from eval.pictures import Pairs, PicturePair
-from eval.plots import COLOURS
+from eval.craniofacial.evaluate import craniofacial_rows
+from eval.craniofacial.pairs import PointPairs
+from eval.craniofacial.plots import ENLARGE, GAP_PX, LEGEND_PX, LINES, SIDE_PX, draw_examples, draw_scatter
+from eval.embeddings.plots import COLOURS
+from eval.faces.landmarks import Found
+from eval.faces.pictures import Pairs, PicturePair
 from eval.results import Report
-from s2f.craniofacial import MEASURES
+from s2f.faces.craniofacial import MEASURES
 from tests.eval.schematic_faces import faces_of, sizes_of_people
 
 COUNT = 20
@@ -70,7 +70,7 @@ def test_examples_show_the_lines_in_both_pictures(pairs, tmp_path):
 def test_examples_are_a_seeded_choice(pairs, tmp_path, monkeypatch):
     named = []
     monkeypatch.setattr("matplotlib.figure.Figure.text", lambda self, x, y, name, **_: named.append(name))
-    monkeypatch.setattr("eval.craniofacial_plots._face", lambda *_: None)
+    monkeypatch.setattr("eval.craniofacial.plots._face", lambda *_: None)
     monkeypatch.setattr("matplotlib.figure.Figure.add_axes", lambda *_: None)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     choices = []

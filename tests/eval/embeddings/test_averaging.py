@@ -5,10 +5,10 @@ import csv
 import numpy as np
 import pytest
 
-from eval import averaging
-from eval.averaging import averaged
-from eval.embeddings import Embeddings, KeptRows, Samples, read_embeddings
-from eval.matching import accuracy, win_table
+from eval.embeddings import averaging
+from eval.embeddings.averaging import averaged
+from eval.embeddings.folder import Embeddings, KeptRows, Samples, read_embeddings
+from eval.metrics.two_way import accuracy, win_table
 from s2f.errors import DatasetError, UsageError
 
 

@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.compare import MCNEMAR_METHOD, bootstrap_p, compare, drawn_triplets, mcnemar, outcomes, same_samples
-from eval.embeddings import Embeddings, Samples, read_embeddings
-from eval.groups import clusters, grouping, groupings, of_people
-from eval.intervals import cluster_draws
-from eval.matching import WEIGHTINGS, accuracy, win_table
-from eval.scores import CrossScores, TableScores
+from eval.embeddings.compare import (
+    MCNEMAR_METHOD,
+    bootstrap_p,
+    compare,
+    drawn_triplets,
+    mcnemar,
+    outcomes,
+    same_samples,
+)
+from eval.embeddings.folder import Embeddings, Samples, read_embeddings
+from eval.embeddings.groups import clusters, grouping, groupings, of_people
+from eval.metrics.intervals import cluster_draws
+from eval.metrics.scores import CrossScores, TableScores
+from eval.metrics.two_way import WEIGHTINGS, accuracy, win_table
 from s2f.errors import DatasetError
 
 RANDOM = np.random.default_rng(0)

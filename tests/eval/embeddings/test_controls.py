@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from eval.controls import constant, other_speakers, shuffled
-from eval.embeddings import read_embeddings
-from eval.matching import accuracy, win_table
+from eval.embeddings.controls import constant, other_speakers, shuffled
+from eval.embeddings.folder import read_embeddings
+from eval.metrics.two_way import accuracy, win_table
 from tests.eval.folders import people_folder
 
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from eval.embeddings import KeptRows, read_embeddings
-from eval.matching import accuracy, win_table
+from eval.embeddings.folder import KeptRows, read_embeddings
+from eval.metrics.two_way import accuracy, win_table
 from s2f.errors import DatasetError
 from tests.eval.folders import people_folder, write_side
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.embeddings import Embeddings, Samples
-from eval.groups import (
+from eval.embeddings.folder import Embeddings, Samples
+from eval.embeddings.groups import (
     PRESETS,
     Grouping,
     clusters,

@@ -6,14 +6,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from eval.features import KS, evaluate
-from eval.ideal import IDEAL, ideal_scores, recorded_recall
-from eval.reconstructions import read_reconstructions
+from eval.embeddings.ideal_observer import IDEAL, ideal_scores, recorded_recall
+from eval.reconstructions.features import KS, evaluate
+from eval.reconstructions.folder import read_reconstructions
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
-from s2f.simulate.natural import AGE_KNOTS_YEARS, BASIS
-from s2f.simulate.observer import ideal_figures
-from s2f.simulate.population import Population, Sharing, Voice
+from s2f.simulate.population.face_statistics import AGE_KNOTS_YEARS, BASIS
+from s2f.simulate.population.ideal_observer import ideal_figures
+from s2f.simulate.population.joint_law import Population, Sharing, Voice
 from tests.eval.fake_population import write_csv
 from tests.eval.reconstruction_folders import write_reconstructions
 

@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from eval.marginal import best_and_worst, marginal_accuracy
-from eval.matching import WEIGHTINGS, WinTable, accuracy, win_table
-from eval.scores import CrossScores, TableScores
+from eval.embeddings.marginal import best_and_worst, marginal_accuracy
+from eval.metrics.scores import CrossScores, TableScores
+from eval.metrics.two_way import WEIGHTINGS, WinTable, accuracy, win_table
 
 NAMES = ("a", "b", "c", "d", "e")
 

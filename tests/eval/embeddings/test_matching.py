@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from eval.embeddings import read_embeddings
-from eval.groups import groupings
-from eval.matching import accuracy, two_way_trials, win_table
-from eval.matching_report import Protocol, evaluate
-from eval.n_way import n_way
+from eval.embeddings.folder import read_embeddings
+from eval.embeddings.groups import groupings
+from eval.embeddings.matching import Protocol, evaluate
+from eval.metrics.n_way import n_way
+from eval.metrics.two_way import accuracy, two_way_trials, win_table
 from tests.eval.folders import people_folder
 from tests.eval.triplets import random_case
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.embeddings import read_embeddings
-from eval.groups import groupings
-from eval.matching_report import Protocol, evaluate
-from eval.plots import draw_matching, draw_verification
-from eval.roc import auc, roc_counts
+from eval.embeddings.folder import read_embeddings
+from eval.embeddings.groups import groupings
+from eval.embeddings.matching import Protocol, evaluate
+from eval.embeddings.plots import draw_matching, draw_verification
+from eval.metrics.roc import auc, roc_counts
 from tests.eval.folders import people_folder
 
 

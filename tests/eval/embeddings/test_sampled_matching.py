@@ -7,16 +7,16 @@ import pytest
 import torch
 from scipy import stats
 
-from eval.embeddings import Embeddings, Samples
-from eval.groups import Grouping
-from eval.joint_heads import head_scorers
-from eval.matching import accuracy, win_table
-from eval.n_way import n_way
-from eval.sampled import JointScorers, asked, draw_tuples, evaluate_joint, mean_over_trials, wins
+from eval.embeddings.checkpoint_heads import head_scorers
+from eval.embeddings.folder import Embeddings, Samples
+from eval.embeddings.groups import Grouping
+from eval.embeddings.sampled_matching import JointScorers, asked, draw_tuples, evaluate_joint, mean_over_trials, wins
+from eval.metrics.n_way import n_way
+from eval.metrics.two_way import accuracy, win_table
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import DatasetError, UsageError
-from s2f.matching.trials import track_probabilities
-from s2f.provenance import weights_sha256
-from s2f.training.matching import MatchingArguments, build_model
+from s2f.matching.two_way import track_probabilities
+from s2f.training.matching.task import MatchingArguments, build_model
 from tests.s2f.training.matching_runs import KIM, SHARED, SVHF
 
 PEOPLE = 8

@@ -7,11 +7,11 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from eval.embeddings import Embeddings, Samples
-from eval.groups import Grouping
-from eval.roc import EqualError, RocCounts, auc, eer, roc_counts
-from eval.scores import CrossScores, TableScores
-from eval.verification import _density_share, evaluate, intervals
+from eval.embeddings.folder import Embeddings, Samples
+from eval.embeddings.groups import Grouping
+from eval.embeddings.verification import _density_share, evaluate, intervals
+from eval.metrics.roc import EqualError, RocCounts, auc, eer, roc_counts
+from eval.metrics.scores import CrossScores, TableScores
 from s2f.errors import UsageError
 
 NOISE = 0.7
@@ -61,7 +61,7 @@ def test_influence_is_the_derivative_by_the_weight_of_a_cluster(monkeypatch: pyt
     cells, clusters = np.array([0, 0, 0, 1, 1, 1, 1, -1, 0]), np.array([5, 5, 3, 3, 2, 2, 9, 8, 0])
     counted = (cells[owner][:, None] == cells[owner]) & (cells[owner] >= 0)
     same, unit = owner[:, None] == owner, clusters[owner]
-    monkeypatch.setattr("eval.scores.COLUMNS", 11)
+    monkeypatch.setattr("eval.metrics.scores.COLUMNS", 11)
     checked = 0
     for _ in range(8):  # few different scores, so the threshold alone holds a tenth of the matched pairs
         table = np.rint(random.normal(size=(36, 36)) + same)

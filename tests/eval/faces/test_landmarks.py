@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval import landmark_runs
-from eval.landmark_runs import ABOUT, TABLE, find_landmarks
-from s2f import face_detection
+from eval.faces import landmarks
+from eval.faces.landmarks import ABOUT, TABLE, find_landmarks
 from s2f.errors import OutputError
-from s2f.face_detection import FaceBox
-from s2f.faces import DlibLandmarks, StarterLandmarks, landmark_detector
-from s2f.pipeline import Speech2FacePipeline
+from s2f.faces import detection
+from s2f.faces.detection import FaceBox
+from s2f.faces.landmarks import DlibLandmarks, StarterLandmarks, landmark_detector
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 BOX = FaceBox(1, 2, 3, 4, 1.0)
 
@@ -55,12 +55,12 @@ def detector(monkeypatch, tmp_path):
     """Function that makes the next call use a fake, dlib's unless another is given."""
     (tmp_path / "predictor.dat").write_bytes(b"predictor")
     (tmp_path / "detector.dat").write_bytes(b"detector")
-    monkeypatch.setattr(landmark_runs, "predictor_path", lambda: tmp_path / "predictor.dat")
-    monkeypatch.setattr(landmark_runs, "detector_path", lambda: tmp_path / "detector.dat")
+    monkeypatch.setattr(landmarks, "predictor_path", lambda: tmp_path / "predictor.dat")
+    monkeypatch.setattr(landmarks, "detector_path", lambda: tmp_path / "detector.dat")
 
     def use(fake=None):
         fake = fake or FakeDlib()
-        monkeypatch.setattr(landmark_runs, "landmark_detector", lambda name: fake)
+        monkeypatch.setattr(landmarks, "landmark_detector", lambda name: fake)
         return fake
 
     return use
@@ -163,7 +163,7 @@ def test_dlib_is_spared_slivers(detector, save):
 
 def test_the_network_takes_squares_and_its_points_are_scaled_by_their_edges(detector, save, tmp_path, monkeypatch):
     fake = detector(FakeNetwork(tmp_path))
-    monkeypatch.setattr(landmark_runs, "BATCH", 3)
+    monkeypatch.setattr(landmarks, "BATCH", 3)
     sides = (224, 112, 448, 30, 7)
     squares = [save(f"s{side}", height=side, width=side) for side in sides]
     oblong = save("oblong", height=20, width=30)
@@ -178,7 +178,7 @@ def test_the_network_takes_squares_and_its_points_are_scaled_by_their_edges(dete
 
 def test_large_pictures_do_not_wait_for_a_full_batch(detector, save, tmp_path, monkeypatch):
     fake = detector(FakeNetwork(tmp_path))
-    monkeypatch.setattr(landmark_runs, "BATCH_PIXELS", 5000)
+    monkeypatch.setattr(landmarks, "BATCH_PIXELS", 5000)
     find_landmarks([save(f"p{number}", mark=number, height=50, width=50) for number in range(5)], "starter", None)
     assert fake.counts == [2, 2, 1]
 
@@ -241,7 +241,7 @@ def test_an_interrupted_call_goes_on(detector, six, tmp_path):
 
 
 def test_an_interrupted_network_keeps_its_whole_batches(detector, six, tmp_path, monkeypatch):
-    monkeypatch.setattr(landmark_runs, "BATCH", 2)
+    monkeypatch.setattr(landmarks, "BATCH", 2)
     detector(FakeNetwork(tmp_path, interrupt_at=2))
     with pytest.raises(KeyboardInterrupt):
         find_landmarks(six, "starter", tmp_path / "out")
@@ -287,7 +287,7 @@ def test_another_detector_or_version_is_refused(detector, six, tmp_path, monkeyp
     detector(FakeNetwork(tmp_path))
     with pytest.raises(OutputError, match="got another landmarks, landmarks_sha256; repeat"):
         find_landmarks(six, "starter", tmp_path / "out")
-    monkeypatch.setattr(landmark_runs, "__version__", "0.0.0")
+    monkeypatch.setattr(landmarks, "__version__", "0.0.0")
     detector()
     with pytest.raises(OutputError, match="got another s2f; repeat"):
         find_landmarks(six, "dlib-hog", tmp_path / "out")
@@ -391,7 +391,7 @@ def test_the_starter_finds_the_same_points_at_every_size(sizes):
 @pytest.fixture(scope="module")
 def loaded():
     pytest.importorskip("dlib")
-    if face_detection.packaged_model("") is None:
+    if detection.packaged_model("") is None:
         pytest.skip("face_recognition_models is not installed")
     return landmark_detector("dlib-hog")
 
@@ -399,7 +399,7 @@ def loaded():
 @pytest.fixture
 def hog(loaded, monkeypatch):
     """The detector dlib-hog, whose model is loaded once for all tests."""
-    monkeypatch.setattr(landmark_runs, "landmark_detector", {"dlib-hog": loaded}.__getitem__)
+    monkeypatch.setattr(landmarks, "landmark_detector", {"dlib-hog": loaded}.__getitem__)
     return loaded
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from eval.pictures import SUFFIXES, PicturePair, decode_picture, pair_folders, pair_table, read_picture
+from eval.faces.pictures import SUFFIXES, PicturePair, decode_picture, pair_folders, pair_table, read_picture
 from s2f.errors import DatasetError, ImageError
 
 COLOURS = np.arange(24, dtype=np.uint8).reshape(2, 4, 3) * 10  # no two pixels alike

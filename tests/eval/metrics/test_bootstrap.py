@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval import resampling
-from eval.intervals import binomial_interval, cluster_draws
-from eval.matching import WEIGHTINGS, WinTable, accuracy
-from eval.resampling import (
+from eval.metrics import bootstrap
+from eval.metrics.bootstrap import (
     bootstrap_accuracy,
     percentile_interval,
     redrawn_accuracy,
     size_curve,
     subset_accuracies,
 )
+from eval.metrics.intervals import binomial_interval, cluster_draws
+from eval.metrics.two_way import WEIGHTINGS, WinTable, accuracy
 from s2f.errors import UsageError
 
 BOTH = [(weighting, negatives) for weighting in WEIGHTINGS for negatives in WEIGHTINGS]
@@ -75,8 +75,8 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
     whole, draws = table(9), cluster_draws(np.arange(9), 50)
     together = redrawn_accuracy(whole, "samples", "samples", None, draws)
     seen = []
-    monkeypatch.setattr(resampling, "BLOCK", 9 * 7)
-    monkeypatch.setattr(resampling, "accuracy", lambda *given: seen.append(len(given[4])) or accuracy(*given))
+    monkeypatch.setattr(bootstrap, "BLOCK", 9 * 7)
+    monkeypatch.setattr(bootstrap, "accuracy", lambda *given: seen.append(len(given[4])) or accuracy(*given))
     np.testing.assert_allclose(redrawn_accuracy(whole, "samples", "samples", None, draws), together, rtol=1e-12)
     assert seen == [7] * 7 + [1]
 
@@ -100,8 +100,8 @@ def test_bootstrap_interval_is_made_of_redrawn_accuracies():
 @pytest.mark.parametrize(("weighting", "negatives"), BOTH)
 def test_subsets_are_recomputed_on_sub_tables(weighting, negatives, monkeypatch):
     whole, drawn = table(10), []
-    real = resampling.redrawn_accuracy
-    monkeypatch.setattr(resampling, "redrawn_accuracy", lambda *given: drawn.append(given[4]) or real(*given))
+    real = bootstrap.redrawn_accuracy
+    monkeypatch.setattr(bootstrap, "redrawn_accuracy", lambda *given: drawn.append(given[4]) or real(*given))
     allowed = np.random.default_rng(2).random((10, 10)) < 0.7
     found = subset_accuracies(whole, weighting, negatives, allowed, 4, repeats=12)
     assert (drawn[0].sum(1) == 4).all()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusion_matrix
 
-from eval.agreement import confusion
-from eval.attribute_plots import draw_confusions
-from eval.attribute_rows import attribute_rows, error_rows, headline_rows, shuffled_rows
-from eval.attributes import Comparison, balanced, deal, kappa, prior_only, prior_random
-from eval.intervals import cluster_draws, share_interval
+from eval.attributes.agreement import confusion
+from eval.attributes.plots import draw_confusions
+from eval.attributes.rows import attribute_rows, error_rows, headline_rows, shuffled_rows
+from eval.metrics.classification import Comparison, balanced, deal, kappa, prior_only, prior_random
+from eval.metrics.intervals import cluster_draws, share_interval
 from eval.results import UNDEFINED, Report
 from s2f.errors import UsageError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.correlation import (
+from eval.metrics.correlation import (
     correlation,
     correlation_rows,
     interval,
@@ -15,7 +15,7 @@ from eval.correlation import (
     weighted_correlations,
     without_cell_means,
 )
-from eval.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws
 
 RANDOM = np.random.default_rng(0)
 A = RANDOM.normal(5, 2, 200)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.families import family_rows, rank_rows, undefined
+from eval.metrics.correlation_families import family_rows, rank_rows, undefined
 from eval.results import UNDEFINED
 
 RANDOM = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def test_q_of_four_p_values_by_hand(monkeypatch):
     ps = iter([0.01, 0.04, 0.03, 0.5])
     found = stats.pearsonr(A["m0"], B["m0"])
     monkeypatch.setattr(
-        "eval.families.correlation",
+        "eval.metrics.correlation_families.correlation",
         lambda a, b: type("C", (), {"r": found.statistic, "low": 0, "high": 0, "p": next(ps)}),
     )
     rows = family_rows(dict(list(A.items())[:4]), dict(list(B.items())[:4]), {}, None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.intervals import binomial_interval, t_interval
+from eval.metrics.intervals import binomial_interval, t_interval
 from s2f.errors import UsageError
 
 

@@ -3,10 +3,10 @@ import pytest
 from scipy.special import comb
 from scipy.stats import t as student
 
-from eval import scores
-from eval.matching import WEIGHTINGS
-from eval.n_way import n_way
-from eval.scores import CrossScores, TableScores, VectorScores
+from eval.metrics import scores
+from eval.metrics.n_way import n_way
+from eval.metrics.scores import CrossScores, TableScores, VectorScores
+from eval.metrics.two_way import WEIGHTINGS
 from tests.eval.triplets import Case, accuracies, random_case
 
 
@@ -126,7 +126,7 @@ def test_small_blocks_change_nothing(negatives, monkeypatch):
     case = random_case(np.random.default_rng(6), most_people=5, most_samples=6, levels=9)
     whole = n_way(case.cross, 3, negatives, np.arange(case.people))
     monkeypatch.setattr(scores, "COLUMNS", 4)
-    monkeypatch.setattr("eval.n_way.ROWS", 3)
+    monkeypatch.setattr("eval.metrics.n_way.ROWS", 3)
     parts = n_way(case.cross, 3, negatives, np.arange(case.people))
     np.testing.assert_allclose(parts.accuracy("samples"), whole.accuracy("samples"), atol=1e-14)
     np.testing.assert_allclose(parts.interval("samples"), whole.interval("samples"), atol=1e-13)

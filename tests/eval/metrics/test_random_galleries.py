@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom, nhypergeom
 
-from eval.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
-from eval.ranks import RankProfiles, all_tied, precision_and_recall, rank_profiles
+from eval.metrics.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
+from eval.metrics.ranks import RankProfiles, all_tied, precision_and_recall, rank_profiles
 from s2f.errors import UsageError
 from tests.eval.triplets import Case, random_case
 

@@ -6,8 +6,8 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from eval.roc import RocCounts, auc, det_points, eer, roc_counts
-from eval.scores import CrossScores, TableScores, VectorScores
+from eval.metrics.roc import RocCounts, auc, det_points, eer, roc_counts
+from eval.metrics.scores import CrossScores, TableScores, VectorScores
 from s2f.errors import UsageError
 
 
@@ -132,9 +132,9 @@ def test_many_blocks_are_one(monkeypatch: pytest.MonkeyPatch, metric):
     sides = random.permutation(np.arange(300) % 8), random.permutation(np.arange(90) % 8)
     cross = CrossScores(VectorScores(voices, faces, metric), *sides, 8)
     whole = roc_counts(cross)
-    monkeypatch.setattr("eval.scores.COLUMNS", 7)
+    monkeypatch.setattr("eval.metrics.scores.COLUMNS", 7)
     listed = roc_counts(cross)
-    monkeypatch.setattr("eval.roc.LISTED", 26999)
+    monkeypatch.setattr("eval.metrics.roc.LISTED", 26999)
     tabled = roc_counts(cross)
     assert whole.pairs == (300 * 90 - whole.pairs[1], (sides[0][:, None] != sides[1]).sum())
     for parts in (listed, tabled):
@@ -149,9 +149,9 @@ def test_many_blocks_are_one(monkeypatch: pytest.MonkeyPatch, metric):
 
 def test_cells_restrict_who_is_compared(monkeypatch: pytest.MonkeyPatch):
     random, checked = np.random.default_rng(4), 0
-    monkeypatch.setattr("eval.scores.COLUMNS", 5)
+    monkeypatch.setattr("eval.metrics.scores.COLUMNS", 5)
     for number in range(40):
-        monkeypatch.setattr("eval.roc.LISTED", 10**6 * (number % 2))
+        monkeypatch.setattr("eval.metrics.roc.LISTED", 10**6 * (number % 2))
         cross, table = small_case(random, 3)
         cells = random.integers(-1, 3, cross.people)
         counts = roc_counts(cross, cells)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from eval import scores
-from eval.scores import STEPS, CrossScores, TableScores, VectorScores
+from eval.metrics import scores
+from eval.metrics.scores import STEPS, CrossScores, TableScores, VectorScores
 
 RANDOM = np.random.default_rng(0)
 A, B = RANDOM.normal(size=(7, 5)), RANDOM.normal(size=(9, 5))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from eval import scores
-from eval.matching import WEIGHTINGS, WinTable, accuracy, win_table
+from eval.metrics import scores
+from eval.metrics.two_way import WEIGHTINGS, WinTable, accuracy, win_table
 from tests.eval.triplets import Case, accuracies, random_case
 
 

@@ -11,13 +11,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision import models
 
-from eval import decoder_check
 from eval.commands import decoder as command
-from eval.decoder_check import NO_LPIPS, cosines, evaluate, landmark_errors
-from eval.features import FeaturePairs
-from eval.landmark_runs import Found
-from eval.person_means import NOBODY
-from eval.reconstructions import read_reconstructions
+from eval.faces.landmarks import Found
+from eval.metrics.person_means import NOBODY
+from eval.reconstructions import decoder
+from eval.reconstructions.decoder import NO_LPIPS, cosines, evaluate, landmark_errors
+from eval.reconstructions.features import FeaturePairs
+from eval.reconstructions.folder import read_reconstructions
 from s2f.errors import CheckpointError, DatasetError, ImageError
 from tests.eval.fake_population import face_points
 from tests.eval.reconstruction_folders import write_reconstructions
@@ -56,7 +56,7 @@ def seen(monkeypatch):
                 found.points[path], found.notes[path] = points_of(grey), ("greyscale",) if grey == 10 else ()
         return found
 
-    monkeypatch.setattr(decoder_check, "find_landmarks", find)
+    monkeypatch.setattr(decoder, "find_landmarks", find)
     return calls
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from eval.embeddings import read_embeddings
-from eval.reconstructions import PICTURES, read_reconstructions, seconds_name
+from eval.embeddings.folder import read_embeddings
+from eval.reconstructions.folder import PICTURES, read_reconstructions, seconds_name
 from s2f.errors import DatasetError
 from tests.eval.reconstruction_folders import write_reconstructions
 

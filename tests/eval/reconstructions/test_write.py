@@ -12,14 +12,15 @@ from jsonargparse import ArgumentParser
 from PIL import Image
 
 import s2f
-from eval import kept_chunks, reconstruct_draw
 from eval.commands import reconstruct as command
-from eval.embeddings import read_embeddings
-from eval.reconstruct import write_reconstructions
-from eval.reconstructions import PICTURES, read_reconstructions
+from eval.embeddings.folder import read_embeddings
+from eval.reconstructions import chunks
+from eval.reconstructions import draw as drawing
+from eval.reconstructions.folder import PICTURES, read_reconstructions
+from eval.reconstructions.write import write_reconstructions
 from s2f.datasets import DatasetFolder
 from s2f.errors import BadFile, DatasetError, OutputError, UsageError
-from s2f.images import load_image, resize, to_pil
+from s2f.faces.images import load_image, resize, to_pil
 from tests.eval.fake_population import write_csv
 
 RATE, SIZE_PX = 16000, 32
@@ -93,7 +94,7 @@ def pipeline(checkpoint):
 def written(pipeline, checkpoint, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kept_chunks, "CHUNK", 2)
+        patch.setattr(chunks, "CHUNK", 2)
         write_reconstructions(pipeline, checkpoint, data, "test", [4.0, 3.0], out)
     return read_reconstructions(out)
 
@@ -174,7 +175,7 @@ def test_nearest_is_that_of_brute_force_at_the_longest_length(written, pipeline,
 def test_nearest_goes_by_direction_and_takes_the_first_of_equals():
     known = torch.tensor([[10.0, 5.0], [0.1, 0.0], [3.0, 0.0], [-8.0, 9.0]])
     features = torch.tensor([[2.0, 0.1], [0.0, 7.0], [1e-3, 5e-4]])
-    assert reconstruct_draw.nearest_rows(features, known).tolist() == [1, 3, 0]
+    assert drawing.nearest_rows(features, known).tolist() == [1, 3, 0]
 
 
 def test_mean_is_the_decoded_mean_direction_of_training_people(written, pipeline, data):
@@ -238,8 +239,8 @@ def test_drawn_pictures_say_what_they_were_made_from(written):
 def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(
     written, pipeline, checkpoint, data, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(kept_chunks, "CHUNK", 2)
-    read, save, out = reconstruct_draw.read_person, reconstruct_draw.save_png, tmp_path / "out"
+    monkeypatch.setattr(chunks, "CHUNK", 2)
+    read, save, out = drawing.read_person, drawing.save_png, tmp_path / "out"
     saved, heard, trained = [], [], []
 
     def stops(picture, path, provenance):
@@ -251,12 +252,12 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(
     def whole(training=None, **options):
         return draw(pipeline, checkpoint, data, out, **({"seconds": (3.0, 4.0)} | options), training=training)
 
-    monkeypatch.setattr(reconstruct_draw, "save_png", stops)
+    monkeypatch.setattr(drawing, "save_png", stops)
     with pytest.raises(KeyboardInterrupt):
         whole()
     assert not out.exists()
-    monkeypatch.setattr(reconstruct_draw, "read_person", lambda *args: heard.append(args[1].identity) or read(*args))
-    monkeypatch.setattr(reconstruct_draw, "picture_features", counting(reconstruct_draw.picture_features, trained))
+    monkeypatch.setattr(drawing, "read_person", lambda *args: heard.append(args[1].identity) or read(*args))
+    monkeypatch.setattr(drawing, "picture_features", counting(drawing.picture_features, trained))
     shutil.copytree(data.root, tmp_path / "other")
     with (tmp_path / "other" / "people.csv").open("a") as file:
         file.write("c0,f,train,\n")
@@ -280,7 +281,7 @@ def counting(function, counts):
 
 
 def test_unusable_files_stop_it_or_are_left_out_and_listed(pipeline, checkpoint, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(kept_chunks, "CHUNK", 1)  # chunks in which nobody is left
+    monkeypatch.setattr(chunks, "CHUNK", 1)  # chunks in which nobody is left
     root = tmp_path / "data"
     shutil.copytree(data.root, root)
     (root / "b2.wav").write_bytes(b"no sound")

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from jsonargparse import ArgumentParser
 
-from eval import report as module
 from eval.commands import report as command
-from eval.correlation import correlation
-from eval.reconstructions import read_reconstructions
-from eval.report import Options, chosen, find_out, worst
-from eval.report_page import report_page
+from eval.metrics.correlation import correlation
+from eval.reconstructions.folder import read_reconstructions
+from eval.report import collect as module
+from eval.report.collect import Options, chosen, find_out, worst
+from eval.report.page import report_page
 from eval.results import Report, Row
-from s2f.craniofacial import MEASURES, craniofacial_measures
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, OutputError, UsageError
+from s2f.faces.craniofacial import MEASURES, craniofacial_measures
+from tests.eval.embeddings.test_ideal_observer import drawn_people, small_law, truth_row
 from tests.eval.fake_population import write_csv
 from tests.eval.report_folders import PEOPLE, SPLIT, without_plots, write_folder
-from tests.eval.test_ideal import drawn_people, small_law, truth_row
 
 CLASSIFIER = "tests.eval.report_folders:Brightness"
 OPTIONS = Options(classifier=CLASSIFIER, examples=4, seed=7)
@@ -109,7 +109,7 @@ def test_landmarks_are_found_once_and_kept(folder, found, monkeypatch, quick):
         assert not images, "landmarks were looked for again"
         return []
 
-    monkeypatch.setattr("eval.landmark_runs._look_with_network", refuse)
+    monkeypatch.setattr("eval.faces.landmarks._look_with_network", refuse)
     first = report_page(found)
     assert report_page(find_out(folder, OPTIONS)) == first
     kept = json.loads((folder.root / "evaluation" / "starter" / "craniofacial.json").read_text())
@@ -117,9 +117,9 @@ def test_landmarks_are_found_once_and_kept(folder, found, monkeypatch, quick):
 
 
 def test_a_detector_is_named_without_its_place(folder, tmp_path, quick):
-    from s2f import checkpoints
+    from s2f.checkpoints import loading
 
-    network = checkpoints.resolve("starter") / "landmarks"
+    network = loading.resolve("starter") / "landmarks"
     assert network.is_dir()
     place = tmp_path / "secret" / "points"
     shutil.copytree(network, place)

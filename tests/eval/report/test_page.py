@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.reconstructions import Reconstructions, read_reconstructions
-from eval.report import Options, Part, find_out
-from eval.report_page import command, report_page
-from eval.report_people import jpeg, people
+from eval.reconstructions.folder import Reconstructions, read_reconstructions
+from eval.report.collect import Options, Part, find_out
+from eval.report.page import command, report_page
+from eval.report.people import jpeg, people
 from eval.results import UNDEFINED, Report, Row
 from tests.eval.html_pages import Page, dicts
 from tests.eval.report_folders import PEOPLE, SPLIT, without_plots, write_folder

@@ -3,8 +3,8 @@
 import re
 from html import unescape
 
-from eval.report_figures import features
-from eval.report_tables import rows_table, rows_tables
+from eval.report.figures import features
+from eval.report.tables import rows_table, rows_tables
 from eval.results import UNDEFINED, Report, Row
 from tests.eval.html_pages import Page, dicts
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eval import simulated
+from eval.attributes.features import AGE_CLASSES
 from eval.cli import main
-from eval.probes import AGE_CLASSES
-from eval.simulated import Population, evaluate, read_population
+from eval.simulated import evaluate as simulated
+from eval.simulated.evaluate import Population, evaluate, read_population
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
 from tests.eval.fake_population import BlueDetector, FakePipeline, write_csv, write_population
@@ -125,7 +125,7 @@ def test_truth_that_is_missing_or_unknown_is_refused(tmp_path):
 
 def test_command_prints_settings_once(data, monkeypatch, capsys):
     loaded = SimpleNamespace(from_pretrained=lambda *_: FakePipeline())
-    monkeypatch.setattr("s2f.pipeline.Speech2FacePipeline", loaded)
+    monkeypatch.setattr("s2f.reconstruction.pipeline.Speech2FacePipeline", loaded)
     words = ["simulated", "fake", str(data.root), "--seconds", "1", "--landmarks", "decoder"]
     assert main(words) == 0
     protocol, head, *rows = capsys.readouterr().out.splitlines()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.probes import AGE_CLASSES, Faces
-from eval.variance import variance_rows, within_variance
+from eval.attributes.features import AGE_CLASSES, Faces
+from eval.simulated.variance import variance_rows, within_variance
 from s2f.errors import DatasetError
 
 

@@ -10,12 +10,12 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from eval import retrieval
-from eval.embeddings import Embeddings, Samples
-from eval.list_figures import average_precision, pair_keys
-from eval.lists import evaluate_list
-from eval.matching import accuracy, win_table
-from eval.scores import CrossScores, TableScores
+from eval.embeddings import retrieval
+from eval.embeddings.folder import Embeddings, Samples
+from eval.metrics.scores import CrossScores, TableScores
+from eval.metrics.two_way import accuracy, win_table
+from eval.trial_lists.evaluate import evaluate_list
+from eval.trial_lists.metrics import average_precision, pair_keys
 from s2f.errors import DatasetError, UsageError
 
 PEOPLE, EACH = 5, 3

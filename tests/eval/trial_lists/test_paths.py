@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.embeddings import Samples
-from eval.list_paths import PathIndex, missing
+from eval.embeddings.folder import Samples
+from eval.trial_lists.paths import PathIndex, missing
 from s2f.errors import DatasetError
 
 

@@ -8,10 +8,10 @@ import subprocess
 import pytest
 
 import s2f
-from s2f.checkpoints import packaged
+from s2f.checkpoints import hashes
+from s2f.checkpoints.hashes import MANIFEST, read_manifest, verify, write_manifest
+from s2f.checkpoints.loading import packaged
 from s2f.errors import CheckpointError
-from s2f.weights import manifest
-from s2f.weights.manifest import MANIFEST, read_manifest, verify, write_manifest
 
 
 def faults(folder):
@@ -100,7 +100,7 @@ def test_links_out_of_the_folder(tiny_checkpoint, tmp_path):
 
 
 def test_a_list_beyond_its_bound(tiny_checkpoint, monkeypatch):
-    monkeypatch.setattr(manifest, "MAX_BYTES", 100)
+    monkeypatch.setattr(hashes, "MAX_BYTES", 100)
     assert "at most 0.0001 MB" in faults(tiny_checkpoint)
 
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import s2f
-from s2f import checkpoints
-from s2f.checkpoints import load_network
+from s2f.checkpoints import loading
+from s2f.checkpoints.loading import load_network
 from s2f.errors import CheckpointError
 
 
@@ -139,7 +139,7 @@ def test_pickles_are_refused(folder, name):
     weights_of(folder).rename(folder / name)
     refused(folder, f"the pickle {folder / name}", "`s2f weights import`")
     with pytest.raises(CheckpointError, match="s2f weights import"):
-        checkpoints.resolve(folder / name)
+        loading.resolve(folder / name)
 
 
 def test_another_class_is_refused(folder):
@@ -163,8 +163,8 @@ def test_damaged_config(folder):
 
 
 def test_resolve_finds_folders(tiny_checkpoint):
-    assert checkpoints.resolve(tiny_checkpoint) == tiny_checkpoint
-    assert checkpoints.resolve(str(tiny_checkpoint)) == tiny_checkpoint
+    assert loading.resolve(tiny_checkpoint) == tiny_checkpoint
+    assert loading.resolve(str(tiny_checkpoint)) == tiny_checkpoint
 
 
 def test_resolve_knows_the_starter(tiny_checkpoint, monkeypatch):
@@ -173,16 +173,16 @@ def test_resolve_knows_the_starter(tiny_checkpoint, monkeypatch):
     root = tiny_checkpoint.parent
     monkeypatch.setattr(package, "__file__", str(root / "site" / "s2f" / "__init__.py"))
     with pytest.raises(CheckpointError, match="it belongs to the package"):
-        checkpoints.resolve("starter")
+        loading.resolve("starter")
     shutil.copytree(tiny_checkpoint, root / "site" / "checkpoints" / "starter")
-    assert checkpoints.resolve("starter") == root / "site" / "checkpoints" / "starter"
+    assert loading.resolve("starter") == root / "site" / "checkpoints" / "starter"
 
 
 def test_resolve_refuses_what_is_no_checkpoint(tiny_checkpoint):
     with pytest.raises(CheckpointError, match=r"expected 'starter' or a checkpoint folder, got no folder at starte; "):
-        checkpoints.resolve("starte")
+        loading.resolve("starte")
     with pytest.raises(CheckpointError, match=r"a folder with model_index\.json"):
-        checkpoints.resolve(tiny_checkpoint / "decoder")
+        loading.resolve(tiny_checkpoint / "decoder")
 
 
 def sharded(folder, names=("model-1.safetensors", "model-2.safetensors")):
@@ -269,12 +269,12 @@ def test_a_part_linked_from_elsewhere_is_refused(tiny_checkpoint, tmp_path):
 
 
 def test_json_beyond_its_bound(folder, monkeypatch):
-    monkeypatch.setattr(checkpoints, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(loading, "MAX_JSON_BYTES", 100)
     refused(folder, "at most 0.0001 MB of JSON")
 
 
 def test_weights_beyond_their_bound(folder, monkeypatch):
-    monkeypatch.setattr(checkpoints, "MAX_WEIGHTS_BYTES", 1000)
+    monkeypatch.setattr(loading, "MAX_WEIGHTS_BYTES", 1000)
     refused(folder, "at most 1e-06 GB of weights")
 
 

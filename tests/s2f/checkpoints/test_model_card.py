@@ -6,10 +6,10 @@ import re
 import pytest
 import yaml
 
+from s2f.checkpoints.hashes import verify
+from s2f.checkpoints.model_card import CardFacts, compose, write_card
 from s2f.errors import CheckpointError, UsageError
-from s2f.weights.card import CardFacts, compose, write_card
-from s2f.weights.manifest import verify
-from tests.s2f.weights.conftest import LOG, START
+from tests.s2f.conftest import LOG, START
 
 TAGS = ["speech2face", "voice", "face"]
 
@@ -84,7 +84,7 @@ def test_a_card_of_a_run_and_its_evaluation(tiny_checkpoint, finished_run, repor
 
 
 def tiny_networks(folder):
-    from s2f.weights.networks import load_any
+    from s2f.weights.registry import load_any
 
     return load_any(folder / "voice_encoder").parameters()
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from s2f import __version__
+from s2f.checkpoints.provenance import NOTE, Provenance, save_png, weights_sha256
 from s2f.errors import OutputError
-from s2f.provenance import NOTE, Provenance, save_png, weights_sha256
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
 

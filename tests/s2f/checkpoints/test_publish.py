@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 
+from s2f.checkpoints.hashes import read_manifest, verify, write_manifest
+from s2f.checkpoints.model_card import CardFacts
+from s2f.checkpoints.publish import publish
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.matching.heads import EmbeddingHead
 from s2f.matching.model import MatchingModel
-from s2f.weights.card import CardFacts
-from s2f.weights.manifest import read_manifest, verify, write_manifest
-from s2f.weights.publish import publish
 
 
 @pytest.fixture

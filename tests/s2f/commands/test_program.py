@@ -3,7 +3,7 @@
 import pytest
 from jsonargparse import ArgumentError, ArgumentParser
 
-from s2f.options import did_you_mean, unknown_option
+from s2f.commands.options import did_you_mean, unknown_option
 
 
 def test_names_come_from_real_parser_messages(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from s2f.check.findings import Finding, Findings
+from s2f.dataset_check.findings import Finding, Findings
 from tests.s2f.tiny_data import write_csv
 
 Row = dict[str, str]

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import s2f
-from s2f.check import files
-from s2f.check.folder import check
+from s2f.dataset_check import files
+from s2f.dataset_check.folder import check
 from s2f.datasets import DatasetFolder
-from s2f.shard_writer import write_shards
-from tests.s2f.check.damaged_data import add, copied_voice, counted, one, put, read, video_of_two
+from s2f.shards.writing import write_shards
+from tests.s2f.dataset_check.damaged_data import add, copied_voice, counted, one, put, read, video_of_two
 from tests.s2f.tiny_data import write_csv
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from s2f.check.findings import WIDTH, Finding, Findings
-from s2f.check.folder import check
-from tests.s2f.check.damaged_data import change, damage, put
+from s2f.dataset_check.findings import WIDTH, Finding, Findings
+from s2f.dataset_check.folder import check
+from tests.s2f.dataset_check.damaged_data import change, damage, put
 
 
 @pytest.fixture

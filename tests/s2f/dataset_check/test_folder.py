@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from s2f.audio import load
-from s2f.check.findings import GROUPS, KINDS, PURPOSES
-from s2f.check.folder import check
+from s2f.dataset_check.findings import GROUPS, KINDS, PURPOSES
+from s2f.dataset_check.folder import check
 from s2f.datasets import SPLITS, DatasetFolder
 from s2f.errors import S2fError, UsageError
-from s2f.images import load_image
-from tests.s2f.check.damaged_data import (
+from s2f.faces.images import load_image
+from tests.s2f.dataset_check.damaged_data import (
     absolute,
     add,
     broken_picture,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from s2f.craniofacial import (
+from s2f.errors import UsageError
+from s2f.faces.craniofacial import (
     ALTERNATIVES,
     DIMENSIONS,
     MEASURES,
@@ -12,7 +13,6 @@ from s2f.craniofacial import (
     inter_ocular,
     normalised_measures,
 )
-from s2f.errors import UsageError
 from tests.eval.schematic_faces import faces_of, measures_of, sizes_of_people
 
 SIZES = sizes_of_people(20)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from s2f import face_detection
 from s2f.errors import AssetMissing, ImageError
-from s2f.face_detection import FIRST_BOX, FaceBox, FaceDetector, HogDetector, cnn_edges, face_detector
-from s2f.faces import DlibLandmarks
+from s2f.faces import detection
+from s2f.faces.detection import FIRST_BOX, FaceBox, FaceDetector, HogDetector, cnn_edges, face_detector
+from s2f.faces.landmarks import DlibLandmarks
 
 
 def drawn_face(size_px=200):
@@ -38,7 +38,7 @@ def drawn_face(size_px=200):
 @pytest.fixture(scope="module")
 def detector():
     pytest.importorskip("dlib")
-    if face_detection.packaged_model("") is None:
+    if detection.packaged_model("") is None:
         pytest.skip("face_recognition_models is not installed")
     return FaceDetector()
 
@@ -82,19 +82,19 @@ def test_without_dlib_the_extra_is_named(monkeypatch, tmp_path):
 
 
 def test_without_the_model_package_the_extra_is_named(monkeypatch):
-    monkeypatch.delenv(face_detection.DETECTOR_VARIABLE, raising=False)
-    monkeypatch.setattr(face_detection, "find_spec", lambda name: None)
+    monkeypatch.delenv(detection.DETECTOR_VARIABLE, raising=False)
+    monkeypatch.setattr(detection, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"no package face_recognition_models; install the extra s2f\[dlib\]"):
         FaceDetector()
 
 
 def test_the_variable_names_the_file(monkeypatch, tmp_path):
     path = tmp_path / "mine.dat"
-    monkeypatch.setenv(face_detection.DETECTOR_VARIABLE, str(path))
+    monkeypatch.setenv(detection.DETECTOR_VARIABLE, str(path))
     with pytest.raises(AssetMissing, match=r"no file at .*mine\.dat"):
-        face_detection.detector_path()
+        detection.detector_path()
     path.touch()
-    assert face_detection.detector_path() == path
+    assert detection.detector_path() == path
 
 
 def test_a_file_that_is_no_model(tmp_path):
@@ -165,7 +165,7 @@ def test_box_in_a_cut_and_scaled_picture():
 def test_choice_of_a_detector(detector, monkeypatch, tmp_path):
     assert [face_detector(name)[1] for name in ("auto", "cnn", "hog")] == ["cnn", "cnn", "hog"]
     assert type(face_detector("cnn")[0]) is FaceDetector
-    monkeypatch.setenv(face_detection.DETECTOR_VARIABLE, str(tmp_path / "none.dat"))
+    monkeypatch.setenv(detection.DETECTOR_VARIABLE, str(tmp_path / "none.dat"))
     chosen, name = face_detector("auto")
     assert (type(chosen), name) == (HogDetector, "hog")
     with pytest.raises(AssetMissing, match=r"none\.dat"):

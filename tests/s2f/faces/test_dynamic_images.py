@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from s2f.dynamic_images import (
+from s2f.errors import DatasetError, ImageError, UsageError
+from s2f.faces.dynamic_images import (
     as_picture,
     dynamic_image,
     face_tracks,
@@ -15,7 +16,6 @@ from s2f.dynamic_images import (
     rank_pooling_weights,
     windows,
 )
-from s2f.errors import DatasetError, ImageError, UsageError
 
 TEN = [-12.2187, -3.2187, 0.2813, 1.9480, 2.6980, 2.8980, 2.7313, 2.3028, 1.6778, 0.9000]
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from s2f.errors import ImageError
-from s2f.images import grid, load_batch, load_image, resize, to_bytes, to_pil, to_tensor
+from s2f.faces.images import grid, load_batch, load_image, resize, to_bytes, to_pil, to_tensor
 
 
 def plain(red, green, blue):

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from encoders.face.landmarks import LandmarkRegressor
-from s2f import face_detection, faces
-from s2f.checkpoints import packaged
+from s2f.checkpoints.loading import packaged
 from s2f.errors import AssetMissing, CheckpointError, ImageError
-from s2f.face_detection import FaceBox, FaceDetector, HogDetector
-from s2f.faces import DlibLandmarks, StarterLandmarks, landmark_detector
-from s2f.simulate.makehuman import load_head
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.views import render_canonical
-from tests.s2f.test_face_detection import drawn_face
+from s2f.faces import detection, landmarks
+from s2f.faces.detection import FaceBox, FaceDetector, HogDetector
+from s2f.faces.landmarks import DlibLandmarks, StarterLandmarks, landmark_detector
+from s2f.simulate.head.makehuman import load_head
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.render.views import render_canonical
+from tests.s2f.faces.test_detection import drawn_face
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def test_a_box_is_cropped_and_its_points_come_back(starter):
     inside = picture(120, 4)
     canvas = np.zeros((300, 400, 3), np.uint8)
     canvas[70:190, 150:270] = inside
-    side = round(120 / faces.CANONICAL_SIDE)
-    x, y = (210 - faces.CANONICAL_CENTRE[0] * side, 130 - faces.CANONICAL_CENTRE[1] * side)
+    side = round(120 / landmarks.CANONICAL_SIDE)
+    x, y = (210 - landmarks.CANONICAL_CENTRE[0] * side, 130 - landmarks.CANONICAL_CENTRE[1] * side)
     box = FaceBox(*(round(v) for v in (x - side / 2, y - side / 2, x + side / 2, y + side / 2)), 1.0)
-    (left, top), found = faces.canonical_frame(box)
+    (left, top), found = landmarks.canonical_frame(box)
     assert abs(found - 120) <= 2
     assert abs(left - 150) <= 2
     assert abs(top - 70) <= 2
@@ -92,29 +92,29 @@ def test_factory_finds_networks_and_checkpoints(folder):
 
 
 def test_a_starter_without_landmarks_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(faces, "packaged", lambda: packaged() | {"starter": tmp_path})
+    monkeypatch.setattr(landmarks, "packaged", lambda: packaged() | {"starter": tmp_path})
     with pytest.raises(AssetMissing, match=r"expected the starter's landmark network, got no folder at .*; install"):
         landmark_detector("starter")
 
 
 def test_the_starters_component_is_the_default(monkeypatch, folder):
-    monkeypatch.setattr(faces, "packaged", lambda: {"starter": folder.parent})
+    monkeypatch.setattr(landmarks, "packaged", lambda: {"starter": folder.parent})
     assert isinstance(landmark_detector("starter"), StarterLandmarks)
 
 
 def test_missing_predictor_and_package_are_named(monkeypatch, tmp_path):
-    monkeypatch.setenv(faces.PREDICTOR_VARIABLE, str(tmp_path / "mine.dat"))
+    monkeypatch.setenv(landmarks.PREDICTOR_VARIABLE, str(tmp_path / "mine.dat"))
     with pytest.raises(AssetMissing, match=r"no file at .*mine\.dat; install the extra s2f\[dlib\]"):
-        faces.predictor_path()
-    monkeypatch.delenv(faces.PREDICTOR_VARIABLE)
-    monkeypatch.setattr(face_detection, "find_spec", lambda name: None)
+        landmarks.predictor_path()
+    monkeypatch.delenv(landmarks.PREDICTOR_VARIABLE)
+    monkeypatch.setattr(detection, "find_spec", lambda name: None)
     with pytest.raises(AssetMissing, match="no package face_recognition_models"):
-        faces.predictor_path()
+        landmarks.predictor_path()
 
 
 def test_without_dlib_the_extra_is_named(monkeypatch, tmp_path):
     (tmp_path / "model.dat").touch()
-    monkeypatch.setenv(face_detection.DETECTOR_VARIABLE, str(tmp_path / "model.dat"))
+    monkeypatch.setenv(detection.DETECTOR_VARIABLE, str(tmp_path / "model.dat"))
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(AssetMissing, match=r"expected the package dlib, got none; install the extra s2f\[dlib\]"):
         landmark_detector("dlib")
@@ -127,7 +127,7 @@ def test_without_dlib_the_extra_is_named(monkeypatch, tmp_path):
 @functools.cache
 def dlib_detector():
     pytest.importorskip("dlib")
-    if face_detection.packaged_model("") is None:
+    if detection.packaged_model("") is None:
         pytest.skip("face_recognition_models is not installed")
     return landmark_detector("dlib")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision import models
 
 from s2f.errors import CheckpointError, ImageError
-from s2f.perceptual import load_lpips, lpips_distance
+from s2f.faces.lpips import load_lpips, lpips_distance
 
 MODELS = {"alex": models.alexnet, "squeeze": models.squeezenet1_1, "vgg": models.vgg16}
 TAPS = {"alex": (1, 4, 7, 9, 11), "squeeze": (1, 4, 7, 9, 10, 11, 12)}  # torchvision's features after which LPIPS reads

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from s2f import embeddings
 from s2f.cli import main
 from s2f.datasets import DatasetFolder
 from s2f.errors import OutputError
-from s2f.images import load_image
+from s2f.faces.images import load_image
+from s2f.matching import embed as embedding
 from s2f.matching.model import MatchingModel
-from s2f.training.matching import MatchingArguments, build_model
+from s2f.training.matching.task import MatchingArguments, build_model
 from tests.s2f.training.matching_runs import KIM, SHARED, SVHF
 
 
@@ -60,10 +60,10 @@ def test_rows_are_the_models_own_in_the_order_of_the_tables(kim, tiny_dataset, t
 
 
 def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(kim, tiny_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(embeddings, "CHUNK", 2)
+    monkeypatch.setattr(embedding, "CHUNK", 2)
     data, model = DatasetFolder(tiny_dataset), MatchingModel.from_pretrained(kim)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    embeddings.write_embeddings(model, kim, data, "train", whole)
+    embedding.write_embeddings(model, kim, data, "train", whole)
     seen, embed = [], model.embed_face
 
     def stops(image, dynamic=None):
@@ -74,14 +74,14 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_bytes(kim, tiny_data
 
     monkeypatch.setattr(model, "embed_face", stops)
     with pytest.raises(KeyboardInterrupt):
-        embeddings.write_embeddings(model, kim, data, "train", parts)
+        embedding.write_embeddings(model, kim, data, "train", parts)
     assert not parts.exists()
-    embeddings.write_embeddings(model, kim, data, "train", parts)
+    embedding.write_embeddings(model, kim, data, "train", parts)
     assert len(seen) == 6 + 12 - 4  # four faces were finished before
     for path in whole.iterdir():
         assert path.read_bytes() == (parts / path.name).read_bytes(), path.name
     with pytest.raises(OutputError, match="a new folder"):
-        embeddings.write_embeddings(model, kim, data, "train", parts)
+        embedding.write_embeddings(model, kim, data, "train", parts)
 
 
 def test_a_device_or_checkpoint_that_is_none_is_refused(kim, tiny_dataset, tmp_path, capsys):
@@ -97,7 +97,7 @@ def test_an_unfinished_folder_of_another_model_is_refused(kim, tiny_dataset, tmp
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "progress.json").write_text('{"about": {"metric": "cosine"}}')
     with pytest.raises(OutputError, match="of the same model and data, got one of another; remove it"):
-        embeddings.write_embeddings(MatchingModel.from_pretrained(kim), kim, data, "train", out)
+        embedding.write_embeddings(MatchingModel.from_pretrained(kim), kim, data, "train", out)
 
 
 def test_unusable_files_stop_it_or_are_left_out_and_listed(kim, tiny_dataset, tmp_path, capsys):
@@ -120,7 +120,7 @@ def test_unusable_files_stop_it_or_are_left_out_and_listed(kim, tiny_dataset, tm
 def test_a_joint_scorer_writes_the_features_that_its_head_scores(tiny_dataset, tmp_path):
     folder = checkpoint(tmp_path / "model", SVHF)
     model, data = MatchingModel.from_pretrained(folder), DatasetFolder(tiny_dataset)
-    about = embeddings.write_embeddings(model, folder, data, "test", tmp_path / "out")
+    about = embedding.write_embeddings(model, folder, data, "test", tmp_path / "out")
     assert about["metric"] == "joint"
     voice, face = (torch.from_numpy(np.load(tmp_path / "out" / f"{name}.npy")) for name in ("voice", "face"))
     images = torch.cat([model.face_encoder.prepare(load_image(data.path(row))[None]) for row in data.faces("test")])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from s2f.checkpoints import load_network
+from s2f.checkpoints.loading import load_network
 from s2f.errors import UsageError
 from s2f.matching.heads import HEADS, EmbeddingHead, NWayScorer, PairClassifier, StaticScorer
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from s2f.matching.heads import EmbeddingHead, MatchingHead, NWayScorer, StaticScorer
-from s2f.matching.trials import accuracy, track_probabilities, win_shares
-from s2f.simulate.observer import ideal_figures
+from s2f.matching.two_way import accuracy, track_probabilities, win_shares
+from s2f.simulate.population.ideal_observer import ideal_figures
 
 
 class Places(MatchingHead):

@@ -20,9 +20,10 @@ from PIL import Image, ImageEnhance
 from torch.nn import functional as F
 
 from s2f import Speech2FacePipeline
-from s2f.images import to_tensor
+from s2f.faces.images import to_tensor
+from tests import CHECKOUT
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "voice.wav"
+EXAMPLE = CHECKOUT / "examples" / "voice.wav"
 SECONDS = 3.5
 FPS = 25
 FILM_RATE_HZ = 44100

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from s2f.prepare.sources import Sources
+from s2f.prepare.sources.found import Sources
 
 
 def touch(root: Path, *paths: str) -> None:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from s2f.errors import AssetMissing
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.pictures import FaceModels
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource
-from tests.s2f.test_face_detection import drawn_face
+from s2f.prepare.media.faces import FaceModels
+from s2f.prepare.sources.found import FaceSource, Sources, VoiceSource
+from tests.s2f.faces.test_detection import drawn_face
 
 RATE = 16000
 CODECS = {"mp4": "libx264", "mov": "mpeg4", "matroska": "libx264", "webm": "libvpx-vp9", "avi": "mpeg4", "flv": "flv"}

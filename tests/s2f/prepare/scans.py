@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from s2f.prepare.adaptors import avspeech, crema_d, folders, librispeech, mav_celeb
-from s2f.prepare.sources import Sources, Tables
+from s2f.prepare.sources.found import Sources, Tables
 
 SCANS = {module.ADAPTOR.name: module.scan for module in (avspeech, crema_d, folders, librispeech, mav_celeb)}
 

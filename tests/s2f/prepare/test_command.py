@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +10,12 @@ from s2f.prepare.adaptors import ADAPTORS
 from s2f.prepare.config import FLAGS
 from s2f.prepare.report import WIDTH, datasets, summary
 from s2f.prepare.splits import OFFICIAL, RULES
+from tests import CHECKOUT
 from tests.s2f.prepare.material import table, three_recordings
 from tests.s2f.prepare.trees import TREES
 
 NOBODY = "\N{EN DASH}"
-GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
+GUIDE = (CHECKOUT / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -15,14 +15,15 @@ from eval.cli import main as evaluate
 from s2f import cli
 from s2f.datasets import DatasetFolder
 from s2f.prepare.adaptors import ADAPTORS
-from s2f.training.arguments import run
-from s2f.training.face import FaceArguments, train_face
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.training.encoders.face import FaceArguments, train_face
+from s2f.training.loop.arguments import run
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
+from tests import CHECKOUT
 from tests.s2f.prepare.cast import CAST, Person, whose_face, whose_voice
 from tests.s2f.prepare.trees import FOLDER_NAMES, TREES, folders
 from tests.s2f.training.runs import RECIPE, frozen_networks, rows
 
-RECIPES = Path(__file__).resolve().parents[3] / "s2f" / "recipes"
+RECIPES = CHECKOUT / "s2f" / "recipes"
 QUICK = ("--detector", "hog", "--landmarks", "none")
 FACE_RECIPE = """
 encoder: compact

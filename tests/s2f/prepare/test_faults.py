@@ -14,10 +14,11 @@ from PIL import Image
 
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, OutputError
-from s2f.prepare import work
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource
-from s2f.prepare.writer import write_dataset
+from s2f.prepare.jobs import worker
+from s2f.prepare.jobs.run import write_dataset
+from s2f.prepare.sources.found import FaceSource, Sources, VoiceSource
+from tests import CHECKOUT
 from tests.s2f.prepare.material import (
     RATE,
     config,
@@ -32,13 +33,12 @@ from tests.s2f.prepare.material import (
 )
 from tests.s2f.test_audio import encoded_by_av
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 KILLED = """
 import os, sys, time
 from pathlib import Path
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.sources import Sources, VoiceSource
-from s2f.prepare.writer import write_dataset
+from s2f.prepare.sources.found import Sources, VoiceSource
+from s2f.prepare.jobs.run import write_dataset
 
 root, out, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 voices = [VoiceSource("p", path.name) for path in root.iterdir()]
@@ -109,7 +109,7 @@ def test_interrupted_by_hand_and_finished(tmp_path, monkeypatch):
         write_tone(root / f"{number}.wav", 1.0, 100 + number)
     sources = copy_of(root, [VoiceSource("p", f"{number}.wav") for number in range(20)])
     write_dataset(sources, config(root, tmp_path / "whole"), {})
-    original, read = work.read_sound, []
+    original, read = worker.read_sound, []
 
     def interrupted(path, *rest):
         read.append(path)
@@ -117,7 +117,7 @@ def test_interrupted_by_hand_and_finished(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(path, *rest)
 
-    monkeypatch.setattr(work, "read_sound", interrupted)
+    monkeypatch.setattr(worker, "read_sound", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(sources, config(root, tmp_path / "out"), {})
     assert not (tmp_path / "out" / "dataset.json").exists()
@@ -157,7 +157,7 @@ def test_what_is_nobodys_fault_is_not_taken_for_a_bad_file(tmp_path, monkeypatch
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr(work, "read_sound", no_memory)
+    monkeypatch.setattr(worker, "read_sound", no_memory)
     with pytest.raises(MemoryError):
         write_dataset(sources, config(root, tmp_path / "memory"), {})
 
@@ -165,7 +165,7 @@ def test_what_is_nobodys_fault_is_not_taken_for_a_bad_file(tmp_path, monkeypatch
         shutil.rmtree(root)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(work, "read_sound", disk_unplugged)
+    monkeypatch.setattr(worker, "read_sound", disk_unplugged)
     with pytest.raises(DatasetError, match="none any more; bring it back"):
         write_dataset(sources, config(root, tmp_path / "out"), {})
     assert not (tmp_path / "out" / "errors.csv").exists()
@@ -178,7 +178,7 @@ def test_what_a_library_raises_is_the_reason_and_the_same_in_every_run(tmp_path,
     def fail(path, *_):
         raise ZeroDivisionError(f"{path}\n  in <Thing object at 0x7f{os.urandom(5).hex()}>")
 
-    monkeypatch.setattr(work, "read_sound", fail)
+    monkeypatch.setattr(worker, "read_sound", fail)
     for out in (tmp_path / "1", tmp_path / "2"):
         write_dataset(copy_of(root, [VoiceSource("p", "a b.wav")]), config(root, out), {})
         line = "a b.wav,voice,ZeroDivisionError: a b.wav in <Thing object at 0x…>"

@@ -6,7 +6,7 @@ import pytest
 
 from s2f.errors import DatasetError
 from s2f.prepare.join import join
-from s2f.prepare.sources import FaceSource, Sources, Tables, VoiceSource
+from s2f.prepare.sources.found import FaceSource, Sources, Tables, VoiceSource
 
 VOX1 = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
 VOX1 += "id10362\tHarry_Connick_Jr.\tm\tUSA\tdev\n"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from s2f.errors import RecipeError
-from s2f.losses import (
+from s2f.reconstruction.losses import (
     decoder_layer_l1,
     distillation,
     feature_cosine,

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 import s2f
 from s2f import audio
 from s2f.errors import AudioError, AudioTooShort, CheckpointError, ImageError, UsageError
-from s2f.pipeline import Speech2FacePipeline
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 RATE = 16000
 

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +11,22 @@ import torch
 from PIL import Image
 
 import s2f
-from s2f.checkpoints import load_network
+from s2f.checkpoints.loading import load_network
+from s2f.checkpoints.provenance import Provenance, SampleProvenance
 from s2f.datasets import DatasetFolder
 from s2f.errors import CheckpointError, DatasetError, UsageError
-from s2f.pipeline import Speech2FacePipeline
-from s2f.provenance import Provenance, SampleProvenance
-from s2f.unexplained import HeldOut, explained_share, fit_slope, held_out_features, main, shares, within
-from s2f.variation import UnexplainedVariation, decoder_scale
+from s2f.reconstruction.fit_unexplained import (
+    HeldOut,
+    explained_share,
+    fit_slope,
+    held_out_features,
+    main,
+    shares,
+    within,
+)
+from s2f.reconstruction.pipeline import Speech2FacePipeline
+from s2f.reconstruction.unexplained import UnexplainedVariation, decoder_scale
+from tests import CHECKOUT
 
 SIZE, RANK = 12, 3
 
@@ -219,8 +227,8 @@ def test_command_refuses_and_leaves_the_folder_alone(tiny_checkpoint, tiny_datas
 
 
 def test_command_runs_as_a_module():
-    root = Path(s2f.__file__).resolve().parents[1]
-    command = [sys.executable, "-m", "s2f.unexplained", "--help"]
+    root = CHECKOUT
+    command = [sys.executable, "-m", "s2f.reconstruction.fit_unexplained", "--help"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--rank" in done.stdout

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from s2f.files import whole_folder, write_bytes, write_text
+from s2f.runtime.files import whole_folder, write_bytes, write_text
 
 
 def fail_halfway(final):

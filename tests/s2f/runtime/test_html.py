@@ -3,7 +3,7 @@
 import base64
 import math
 
-from s2f.page import STYLE, cell_text, facts_table, page, picture, table
+from s2f.runtime.html import STYLE, cell_text, facts_table, page, picture, table
 
 NASTY = "<script>\"&'"
 SAFE = "&lt;script&gt;&quot;&amp;&#x27;"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from s2f.processes import Processes, processes
+from s2f.runtime.processes import Processes, processes
 
 
 def test_alone_without_a_launcher(monkeypatch):

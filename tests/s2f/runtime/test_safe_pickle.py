@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from s2f.errors import CheckpointError, DatasetError
-from s2f.safe_pickle import load_arrays, load_plain
+from s2f.runtime.safe_pickle import load_arrays, load_plain
 
 PROTOCOLS = range(6)
 

@@ -17,15 +17,15 @@ import torch
 import webdataset
 
 import s2f
-from s2f import shard_writer
 from s2f.datasets import DatasetFolder
 from s2f.errors import AssetMissing, CheckpointError, DatasetError, ImageError, OutputError, UsageError
-from s2f.features import face_features
-from s2f.shard_writer import write_shards
-from s2f.shards import index_shards, main, read_audio, read_face_feature
+from s2f.faces.features import face_features
+from s2f.shards import writing
+from s2f.shards.reading import index_shards, main, read_audio, read_face_feature
+from s2f.shards.writing import write_shards
+from tests import CHECKOUT
 from tests.s2f.tiny_data import write_csv, write_dataset
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
 CPU = torch.device("cpu")
 
@@ -196,7 +196,7 @@ def test_two_runs_write_the_same_bytes(packed, tiny_dataset, encoder, tmp_path):
 
 
 def test_a_shard_is_packed_in_chunks(packed, tiny_dataset, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_writer, "CHUNK", 3)
+    monkeypatch.setattr(writing, "CHUNK", 3)
     write_shards(DatasetFolder(tiny_dataset), encoder, tmp_path / "out", samples_per_shard=4)
     rows = table(packed / "voices.csv")
     assert table(tmp_path / "out" / "voices.csv") == rows
@@ -215,7 +215,7 @@ def test_an_interrupted_run_is_resumed(packed, tiny_dataset, encoder, tmp_path, 
         done.append(arguments)
         return face_features(*arguments)
 
-    monkeypatch.setattr(shard_writer, "face_features", interrupted)
+    monkeypatch.setattr(writing, "face_features", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_shards(DatasetFolder(tiny_dataset), encoder, out, samples_per_shard=4)
     monkeypatch.undo()
@@ -236,7 +236,7 @@ def test_two_processes_write_the_same_folder(own_dataset, encoder, tmp_path):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "s2f"]
     words = ["shards", own_dataset, tmp_path / "two", "--face_encoder", tmp_path / "encoder"]
     words += ["--samples_per_shard", "2", "--skip_bad"]
-    done = subprocess.run([*launcher, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*launcher, *map(str, words)], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" samples in ") == 1
     two = contents(tmp_path / "two")
@@ -305,7 +305,7 @@ def test_an_unusable_recording_is_named_and_what_was_written_stays(own_dataset, 
     assert "not audio" in row["reason"]
     assert "id7" not in {row["identity"] for row in DatasetFolder(out).voices("train", "val", "test")}
     shutil.copy(own_dataset / "id6.wav", own_dataset / "id7.wav")
-    monkeypatch.setattr(shard_writer, "face_features", interrupt)
+    monkeypatch.setattr(writing, "face_features", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_shards(data, encoder, out, samples_per_shard=2)
     monkeypatch.undo()
@@ -343,7 +343,7 @@ def test_skipped_rows_are_the_same_after_an_interruption(own_dataset, encoder, t
             raise KeyboardInterrupt
         return face_features(*arguments)
 
-    monkeypatch.setattr(shard_writer, "face_features", interrupted)
+    monkeypatch.setattr(writing, "face_features", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_shards(data, encoder, tmp_path / "parts", samples_per_shard=1, skip_bad=True)
     monkeypatch.undo()
@@ -352,7 +352,7 @@ def test_skipped_rows_are_the_same_after_an_interruption(own_dataset, encoder, t
 
 
 def test_features_beyond_float16_are_refused(tiny_dataset, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_writer, "face_features", lambda *given: 1e6 * face_features(*given))
+    monkeypatch.setattr(writing, "face_features", lambda *given: 1e6 * face_features(*given))
     with pytest.raises(CheckpointError, match=r"up to 65504, got \S+ for .*faces/id\d_\w+\.png"):
         write_shards(DatasetFolder(tiny_dataset), encoder, tmp_path / "out")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from s2f.simulate.faces import detail_weights, slider_rows
-from s2f.simulate.makehuman import catmull_clark
+from s2f.simulate.head.makehuman import catmull_clark
+from s2f.simulate.head.person import detail_weights, slider_rows
 
 CUBE = np.array([(x, y, z) for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], float)
 CUBE_QUADS = np.array([(0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5)])

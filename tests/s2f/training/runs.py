@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 import s2f
+from tests import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 NETWORK = """
   channels: [4, 4, 4, 4, 4, 4, 4, 4, 8]
   strides: [[1, 2], [1, 2], [1, 2], [1, 1], [1, 1], [1, 1], [1, 1], [2, 2], [2, 2]]

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from s2f import Speech2FacePipeline
 from s2f.datasets import DatasetFolder
-from s2f.features import face_features
-from s2f.training.arguments import run
-from s2f.training.decoder import DecoderArguments, train_decoder
-from s2f.training.face import FaceArguments, train_face
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.faces.features import face_features
+from s2f.training.decoder.task import DecoderArguments, train_decoder
+from s2f.training.encoders.face import FaceArguments, train_face
+from s2f.training.loop.arguments import run
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT, NETWORK
 
 FACE = """

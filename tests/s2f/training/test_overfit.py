@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from s2f import Speech2FacePipeline
 from s2f.datasets import DatasetFolder
-from s2f.features import face_features
-from s2f.simulate.contact_sheet import GAP_PX, SIDE_PX
-from s2f.training.arguments import run
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.faces.features import face_features
+from s2f.simulate.dataset.contact_sheet import GAP_PX, SIDE_PX
+from s2f.training.loop.arguments import run
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT, rows
 
 PAIRS = 8

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import s2f
-from s2f.training.arguments import run
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.training.loop.arguments import run
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT
 
 

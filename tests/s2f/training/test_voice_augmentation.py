@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from s2f.audio import load
-from s2f.augment import CONDITIONS, STRENGTHS, Strength, augment_voice, degrade_voice
 from s2f.errors import AudioError, UsageError
+from s2f.training.voice_augmentation import CONDITIONS, STRENGTHS, Strength, augment_voice, degrade_voice
 
 ALL = replace(STRENGTHS["strong"], room=1.0, equaliser=1.0, noise=1.0, band=1.0)
 NOTHING = Strength(noise=0.0, band=0.0, gain_db=0.0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.voice.spectrogram import ComplexSpectrogram
+from encoders.voice.front_ends.complex_spectrogram import ComplexSpectrogram
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import signal
 
-from encoders.voice.magnitude import (
+from encoders.voice.front_ends.magnitude import (
     FrameNormalizedSpectrogram,
     LogMelSpectrogram,
     MirroredSpectrogram,

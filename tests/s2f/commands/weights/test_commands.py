@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from s2f import cli
-from s2f.weights.manifest import verify
-from tests.s2f.weights.test_insight import saved, state_of
+from s2f.checkpoints.hashes import verify
+from tests.s2f.weights.networks.test_ir_resnet import saved, state_of
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_refusals(published, tmp_path, capsys):
 
 def a_voice(tmp_path):
     from tests.s2f.weights.file_writers import write_simplenn
-    from tests.s2f.weights.test_vgg_m import VOICE, simple_layers, stream_params
+    from tests.s2f.weights.networks.test_vgg_m import VOICE, simple_layers, stream_params
 
     write_simplenn(tmp_path / "voice.mat", simple_layers(stream_params(VOICE, 5, 1, normed=False)), {}, "net")
     return tmp_path / "voice.mat"
@@ -111,20 +111,20 @@ def test_export(run, tmp_path, tiny_checkpoint):
 
 
 def test_an_interrupted_import_leaves_nothing(published, tmp_path, monkeypatch):
-    from s2f.weights import importing
+    from s2f.weights import convert
 
     def stop(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importing, "write_manifest", stop)
+    monkeypatch.setattr(convert, "write_manifest", stop)
     with pytest.raises(KeyboardInterrupt):
-        importing.import_weights("ir50", published, tmp_path / "out", "rgb")
+        convert.import_weights("ir50", published, tmp_path / "out", "rgb")
     assert not (tmp_path / "out").exists()
 
 
 def test_half_precision_files_become_float32(published, tmp_path):
-    from s2f.backbones import load_face_encoder
-    from s2f.weights.importing import import_weights
+    from s2f.checkpoints.encoders import load_face_encoder
+    from s2f.weights.convert import import_weights
 
     state = torch.load(published, weights_only=True)
     torch.save({name: value.half() for name, value in state.items()}, tmp_path / "half.pth")

@@ -4,7 +4,7 @@ import pytest
 
 from s2f.errors import DatasetError
 from s2f.prepare.adaptors import folders
-from s2f.prepare.sources import Tables
+from s2f.prepare.sources.found import Tables
 from tests.s2f.prepare.cast import CAST
 from tests.s2f.prepare.empty_trees import touch
 from tests.s2f.prepare.scans import faces, genders, scan, splits, voices

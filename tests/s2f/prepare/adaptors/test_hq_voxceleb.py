@@ -4,7 +4,7 @@ import pytest
 
 from s2f.errors import DatasetError
 from s2f.prepare.adaptors import hq_voxceleb
-from s2f.prepare.sources import Tables
+from s2f.prepare.sources.found import Tables
 from tests.s2f.prepare.empty_trees import faces, touch
 
 HEADER = "Class_ID,Name,Sample_Num,Flag,Gender_x,VoxCeleb2ID,VGGFace2ID,Gender_y,Set\n"

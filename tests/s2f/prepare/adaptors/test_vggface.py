@@ -4,7 +4,7 @@ import pytest
 
 from s2f.errors import DatasetError, UsageError
 from s2f.prepare.adaptors import vggface, vggface2
-from s2f.prepare.sources import Tables
+from s2f.prepare.sources.found import Tables
 from tests.s2f.prepare.empty_trees import faces, touch
 
 META = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10003\tAamir_Khan\tm\tIndia\tdev\n"

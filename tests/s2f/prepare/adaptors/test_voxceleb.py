@@ -8,9 +8,9 @@ import pytest
 
 from s2f.errors import DatasetError, UsageError
 from s2f.prepare.adaptors import voxceleb1, voxceleb1_faces, voxceleb2
-from s2f.prepare.celebrities import near, part, person
-from s2f.prepare.people_tables import voxceleb1_id
-from s2f.prepare.sources import Sources, Tables
+from s2f.prepare.adaptors.celebrity_folders import near, part, person
+from s2f.prepare.sources.found import Sources, Tables
+from s2f.prepare.sources.people_tables import voxceleb1_id
 from tests.s2f.prepare.empty_trees import faces, touch, voices
 
 HEADER = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"

@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
-from s2f.prepare.jobs import output_names, plan_jobs, printable
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource
+from s2f.prepare.jobs.plan import output_names, plan_jobs, printable
+from s2f.prepare.sources.found import FaceSource, Sources, VoiceSource
 
 
 def stems(voices=(), faces=(), frames=1):

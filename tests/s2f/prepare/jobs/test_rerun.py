@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from s2f.errors import OutputError
-from s2f.prepare import work, writer
-from s2f.prepare.sources import FaceSource, VoiceSource
-from s2f.prepare.writer import write_dataset
+from s2f.prepare.jobs import run as running
+from s2f.prepare.jobs import worker
+from s2f.prepare.jobs.run import write_dataset
+from s2f.prepare.sources.found import FaceSource, VoiceSource
 from tests.s2f.prepare.material import (
     config,
     content,
@@ -38,8 +39,8 @@ def three():
 def count_work(monkeypatch):
     """Paths of the files that are really read."""
     read = []
-    original = work.read_sound
-    monkeypatch.setattr(work, "read_sound", lambda path, *rest: read.append(path.name) or original(path, *rest))
+    original = worker.read_sound
+    monkeypatch.setattr(worker, "read_sound", lambda path, *rest: read.append(path.name) or original(path, *rest))
     return read
 
 
@@ -179,7 +180,7 @@ def test_summary_is_written_last(root, three, tmp_path, monkeypatch):
         assert not (out / "dataset.json").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer, "write_tables", fail)
+    monkeypatch.setattr(running, "write_tables", fail)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(copy_of(root, three), config(root, out), {})
     assert not (out / "dataset.json").exists()
@@ -187,9 +188,9 @@ def test_summary_is_written_last(root, three, tmp_path, monkeypatch):
 
 def test_results_are_stored_now_and_then(root, three, tmp_path, monkeypatch):
     """All three recordings in one bucket, an interruption after the second, and no waiting between two writes."""
-    monkeypatch.setattr("s2f.prepare.jobs.BUCKET_DIGITS", 0)
-    monkeypatch.setattr(writer, "SAVE_EVERY_S", 0.0)
-    original, calls = work.read_sound, []
+    monkeypatch.setattr("s2f.prepare.jobs.plan.BUCKET_DIGITS", 0)
+    monkeypatch.setattr(running, "SAVE_EVERY_S", 0.0)
+    original, calls = worker.read_sound, []
 
     def interrupted(path, *rest):
         calls.append(path)
@@ -197,7 +198,7 @@ def test_results_are_stored_now_and_then(root, three, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(path, *rest)
 
-    monkeypatch.setattr(work, "read_sound", interrupted)
+    monkeypatch.setattr(worker, "read_sound", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_dataset(copy_of(root, three), config(root, tmp_path / "out"), {})
     results = json.loads((tmp_path / "out" / "parts" / ".json").read_text())

@@ -15,8 +15,9 @@ from PIL import Image
 from s2f.cli import main
 from s2f.datasets import DatasetFolder
 from s2f.errors import AssetMissing, OutputError, UsageError
-from s2f.prepare.sources import FaceSource, Sources, VoiceSource
-from s2f.prepare.writer import write_dataset
+from s2f.prepare.jobs.run import write_dataset
+from s2f.prepare.sources.found import FaceSource, Sources, VoiceSource
+from tests import CHECKOUT
 from tests.s2f.prepare.material import (
     RATE,
     config,
@@ -30,8 +31,6 @@ from tests.s2f.prepare.material import (
     tone,
     voices,
 )
-
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

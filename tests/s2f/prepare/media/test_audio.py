@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +10,12 @@ import soundfile
 import torch
 
 from s2f.errors import AssetMissing, AudioError, AudioTooShort, SilentAudio
-from s2f.prepare.sound import SpeechFinder, read_sound
-from s2f.prepare.sources import VoiceSource
+from s2f.prepare.media.audio import SpeechFinder, read_sound
+from s2f.prepare.sources.found import VoiceSource
+from tests import CHECKOUT
 from tests.s2f.prepare.material import RATE, film, tone, write_tone
 
-SPOKEN = Path(__file__).resolve().parents[3] / "examples" / "voice.wav"
+SPOKEN = CHECKOUT / "examples" / "voice.wav"
 
 
 def samples_of(sound):
@@ -158,7 +158,9 @@ def test_finding_speech_twice_gives_the_same(finder, spoken):
 
 def test_the_model_is_loaded_quietly_and_leaves_torchs_threads_alone():
     pytest.importorskip("silero_vad")
-    script = "import torch; torch.set_num_threads(2)\nfrom s2f.prepare.sound import SpeechFinder\nSpeechFinder()\n"
+    script = (
+        "import torch; torch.set_num_threads(2)\nfrom s2f.prepare.media.audio import SpeechFinder\nSpeechFinder()\n"
+    )
     script += "assert torch.get_num_threads() == 2"
     command = [sys.executable, "-W", "always::FutureWarning", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

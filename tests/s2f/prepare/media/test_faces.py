@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from s2f.errors import AssetMissing, ImageError
-from s2f.face_detection import FaceBox
-from s2f.faces import DlibLandmarks
+from s2f.faces.detection import FaceBox
+from s2f.faces.landmarks import DlibLandmarks
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.pictures import FaceModels, cut_face, find_faces, jpeg_bytes, read_picture
-from s2f.prepare.sources import FaceSource
+from s2f.prepare.media.faces import FaceModels, cut_face, find_faces, jpeg_bytes, read_picture
+from s2f.prepare.sources.found import FaceSource
 from tests.s2f.prepare.material import require_dlib, scene
 
 GREEN = (0, 255, 0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from s2f.errors import AssetMissing, ImageError
-from s2f.prepare import films
-from s2f.prepare.films import film_frames
+from s2f.prepare.media import video
+from s2f.prepare.media.video import film_frames
 from tests.s2f.prepare.material import CODECS, FPS, film, time_shown
 
 SECONDS = 6.0
@@ -78,12 +78,12 @@ def test_one_key_frame_and_seeking_that_fails(tmp_path, monkeypatch):
     path = written(tmp_path, film(SECONDS, key_frames=1000))
     expected = list(film_frames(path, 3))
     np.testing.assert_allclose(shown(expected), [1, 3, 5], atol=0.1)
-    on_screen = films._on_screen
+    on_screen = video._on_screen
 
     def cannot_seek(av, path, second, seek):
         return None if seek else on_screen(av, path, second, seek)
 
-    monkeypatch.setattr(films, "_on_screen", cannot_seek)
+    monkeypatch.setattr(video, "_on_screen", cannot_seek)
     for frame, other in zip(expected, film_frames(path, 3), strict=True):
         assert frame.shown_s == other.shown_s
         np.testing.assert_array_equal(frame.image, other.image)
@@ -97,7 +97,7 @@ def test_a_truncated_film_gives_what_it_has(tmp_path):
         decoded = [frame for frame in frames if frame.image is not None]
         assert 3 <= len(decoded) <= 11
         assert frames[: len(decoded)] == decoded  # the beginning is there
-        assert frames[-1] == films.Frame(frames[-1].wanted_s)
+        assert frames[-1] == video.Frame(frames[-1].wanted_s)
         np.testing.assert_allclose(shown(decoded), [frame.shown_s for frame in decoded], atol=0.1)
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from s2f.errors import DatasetError
-from s2f.prepare.people_tables import HQ_VOX2, VGGFACE2, VOX1, VOX2, compatible, complete, keys, name_key
-from s2f.prepare.sources import Tables
+from s2f.prepare.sources.found import Tables
+from s2f.prepare.sources.people_tables import HQ_VOX2, VGGFACE2, VOX1, VOX2, compatible, complete, keys, name_key
 
 AAMIR = {
     "voxceleb_id": "id10003",

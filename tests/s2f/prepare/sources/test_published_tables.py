@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from s2f.errors import DatasetError
-from s2f.prepare.published import table_lines, table_rows, text_lines
+from s2f.prepare.sources.published_tables import table_lines, table_rows, text_lines
 
 
 def written(folder: Path, content: bytes) -> Path:

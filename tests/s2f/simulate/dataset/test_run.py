@@ -13,17 +13,17 @@ import scipy.signal
 import soundfile
 from PIL import Image
 
-from s2f.craniofacial import MEASURES, craniofacial_measures
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, OutputError
-from s2f.simulate import writer
-from s2f.simulate.natural import BASIS, fit_natural_law
-from s2f.simulate.planting import correlations_of
-from s2f.simulate.population import Voice
-from s2f.simulate.truth import expected_measures, load_population
-from s2f.simulate.voices import Recording, read_voices
-from s2f.simulate.writer import SimulateConfig, deal_identities, simulate, split_speakers
-from tests.s2f.small_makehuman import write_makehuman
+from s2f.faces.craniofacial import MEASURES, craniofacial_measures
+from s2f.simulate.dataset import run as running
+from s2f.simulate.dataset.run import SimulateConfig, deal_identities, simulate, split_speakers
+from s2f.simulate.dataset.truth import expected_measures, load_population
+from s2f.simulate.population.face_statistics import BASIS, fit_natural_law
+from s2f.simulate.population.joint_law import Voice
+from s2f.simulate.population.solve import correlations_of
+from s2f.simulate.voice.recordings import Recording, read_voices
+from tests.s2f.simulate.small_makehuman import write_makehuman
 
 RATE = 16000
 LATENTS = ("age_years", "pitch", "tract", "timbre")
@@ -58,7 +58,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module", autouse=True)
 def few_draws():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "fit_natural_law", partial(fit_natural_law, draws=120))
+        patch.setattr(running, "fit_natural_law", partial(fit_natural_law, draws=120))
         yield
 
 
@@ -265,7 +265,7 @@ def test_resume_keeps_pictures_and_redraws_missing_ones(config, tmp_path, monkey
     (out / "wild" / "id00001" / "0.jpg").unlink()
     (out / "people.csv").unlink()
     kept = (out / "canonical" / "id00000.png").stat().st_mtime_ns
-    monkeypatch.setattr(writer, "render_canonical", lambda *_: pytest.fail("drew a picture that was there"))
+    monkeypatch.setattr(running, "render_canonical", lambda *_: pytest.fail("drew a picture that was there"))
     simulate(config)
     assert files_of(out) == before
     assert (out / "canonical" / "id00000.png").stat().st_mtime_ns == kept

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from s2f.errors import DatasetError, ImageError
-from s2f.simulate.contact_sheet import GAP_PX, PER_ROW, SHOWN, SIDE_PX
-from s2f.simulate.summary import histogram, write_summary
+from s2f.simulate.dataset.contact_sheet import GAP_PX, PER_ROW, SHOWN, SIDE_PX
+from s2f.simulate.dataset.summary import histogram, write_summary
 
 STEP = SIDE_PX + GAP_PX
 DASH = "\N{EN DASH}"

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 
 from s2f.errors import UsageError
-from s2f.simulate import views
-from s2f.simulate.faces import detail_weights, head_vertices, macro_weights
-from s2f.simulate.look import look_of
-from s2f.simulate.makehuman import catmull_clark, load_head, read_target
-from s2f.simulate.mesh import HeadRig, vertex_normals
-from s2f.simulate.raster import rasterise
-from s2f.simulate.renderer import View
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.views import canonical_landmarks, render_canonical, render_wild
-from tests.s2f.small_makehuman import CUBE, CUBE_QUADS, ball, write_makehuman
+from s2f.simulate.head.appearance import look_of
+from s2f.simulate.head.makehuman import catmull_clark, load_head, read_target
+from s2f.simulate.head.mesh import HeadRig, vertex_normals
+from s2f.simulate.head.person import detail_weights, head_vertices, macro_weights
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.render import views
+from s2f.simulate.render.rasterizer import rasterise
+from s2f.simulate.render.renderer import View
+from s2f.simulate.render.views import canonical_landmarks, render_canonical, render_wild
+from tests import CHECKOUT
+from tests.s2f.simulate.small_makehuman import CUBE, CUBE_QUADS, ball, write_makehuman
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = CHECKOUT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")

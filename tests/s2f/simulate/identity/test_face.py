@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s2f.simulate.makehuman import load_head
-from s2f.simulate.mesh import HeadRig
-from s2f.simulate.natural import BASIS, fit_natural_law, hat_weights, log_basis
-from s2f.simulate.sampling import sample_person
-from s2f.simulate.shaping import with_measures
-from s2f.simulate.views import canonical_landmarks, render_canonical
+from s2f.simulate.head.makehuman import load_head
+from s2f.simulate.head.mesh import HeadRig
+from s2f.simulate.head.sampling import sample_person
+from s2f.simulate.identity.face import with_measures
+from s2f.simulate.population.face_statistics import BASIS, fit_natural_law, hat_weights, log_basis
+from s2f.simulate.render.views import canonical_landmarks, render_canonical
 
 NATURAL_DRAWS = 400
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from s2f.errors import DatasetError, UsageError
-from s2f.simulate.acoustics import VoiceMeasures
-from s2f.simulate.population import CLASS_SHARES
-from s2f.simulate.speakers import READER_AGE_YEARS, draw_voice, fit_reference
-from s2f.simulate.voice_norms import F0_SPREAD, f0_norm_hz, tract_norm_cm
-from s2f.simulate.voice_transform import VoiceChange
+from s2f.simulate.identity.voice import READER_AGE_YEARS, draw_voice, fit_reference
+from s2f.simulate.population.joint_law import CLASS_SHARES
+from s2f.simulate.voice.acoustics import VoiceMeasures
+from s2f.simulate.voice.norms import F0_SPREAD, f0_norm_hz, tract_norm_cm
+from s2f.simulate.voice.transform import VoiceChange
 
 
 def speakers(count=120, correlation=-0.3, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from s2f.simulate.observer import ideal_figures
+from s2f.simulate.population.ideal_observer import ideal_figures
 
 
 def value(rows, metric, direction, group, **params):

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, truncnorm
 
-from s2f.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
 from s2f.errors import UsageError
-from s2f.simulate.natural import AGE_KNOTS_YEARS, BASIS, NaturalLaw, hat_weights
-from s2f.simulate.planting import correlations_of, gender_age_covariances, measure_matrix, plant
-from s2f.simulate.population import (
+from s2f.faces.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
+from s2f.simulate.population.face_statistics import AGE_KNOTS_YEARS, BASIS, NaturalLaw, hat_weights
+from s2f.simulate.population.joint_law import (
     AGE_CLASSES,
     CLASS_SHARES,
     Sharing,
@@ -20,6 +19,7 @@ from s2f.simulate.population import (
     marginal_age_density,
     mean_mix_by_pole,
 )
+from s2f.simulate.population.solve import correlations_of, gender_age_covariances, measure_matrix, plant
 
 R = -0.2
 LOG_AGES = np.log((5.0, 85.0))

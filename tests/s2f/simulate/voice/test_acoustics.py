@@ -9,7 +9,7 @@ import scipy.signal
 import soundfile
 
 from s2f.errors import AudioError, SilentAudio
-from s2f.simulate.acoustics import measure_voice, median_f0_hz
+from s2f.simulate.voice.acoustics import measure_voice, median_f0_hz
 
 RATE = 16000
 

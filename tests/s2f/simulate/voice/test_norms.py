@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from s2f.errors import UsageError
-from s2f.simulate.voice_norms import f0_norm_hz, tempo_norm, tract_norm_cm
+from s2f.simulate.voice.norms import f0_norm_hz, tempo_norm, tract_norm_cm
 
 AGES = np.arange(5, 85.01, 0.25)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from s2f.errors import AudioError, AudioTooShort, UsageError
-from s2f.simulate.acoustics import VoiceMeasures, measure_voice
-from s2f.simulate.voice_transform import VoiceChange, change_for, change_voice
-from tests.s2f.test_acoustics import RATE, speech, tube
+from s2f.simulate.voice.acoustics import VoiceMeasures, measure_voice
+from s2f.simulate.voice.transform import VoiceChange, change_for, change_voice
+from tests.s2f.simulate.voice.test_acoustics import RATE, speech, tube
 
 
 def changed(sound, seed=0, **fields):

@@ -13,10 +13,10 @@ from decoder.warp import warp_image
 from encoders.face.compact import CompactFaceEncoder
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, RecipeError
-from s2f.training import morphs
-from s2f.training.arguments import run
-from s2f.training.decoder import DecoderArguments, DecoderTask, train_decoder
-from s2f.training.morphs import Morph, draw_morph, mix_morph, nearest_people
+from s2f.training.decoder import morphs
+from s2f.training.decoder.morphs import Morph, draw_morph, mix_morph, nearest_people
+from s2f.training.decoder.task import DecoderArguments, DecoderTask, train_decoder
+from s2f.training.loop.arguments import run
 
 CPU = torch.device("cpu")
 NETWORK = {

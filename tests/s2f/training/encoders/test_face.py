@@ -5,9 +5,9 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from s2f.backbones import FACE_ENCODERS, load_face_encoder
-from s2f.training.arguments import build_network
-from s2f.training.face import FaceArguments, FaceModule
+from s2f.checkpoints.encoders import FACE_ENCODERS, load_face_encoder
+from s2f.training.encoders.face import FaceArguments, FaceModule
+from s2f.training.loop.arguments import build_network
 
 TINY = {
     "compact": {"channels": (4, 8), "feature_size": 6, "image_size_px": 16},

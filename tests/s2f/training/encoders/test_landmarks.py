@@ -12,12 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from encoders.face.landmarks import LandmarkRegressor
-from s2f.checkpoints import load_network
+from s2f.checkpoints.loading import load_network
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
-from s2f.training import landmarks as training
-from s2f.training.arguments import run
-from s2f.training.landmarks import FLIP, LandmarkArguments, LandmarkImages, LandmarkModule, train_landmarks
+from s2f.training.encoders import landmarks as training
+from s2f.training.encoders.landmarks import FLIP, LandmarkArguments, LandmarkImages, LandmarkModule, train_landmarks
+from s2f.training.loop.arguments import run
 from tests.s2f.tiny_data import write_csv, write_dataset
 
 NETWORK = {"channels": [8, 8, 16, 16], "head_channels": 16, "image_size_px": 64}

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from s2f.backbones import VOICE_ENCODERS, load_voice_encoder
+from s2f.checkpoints.encoders import VOICE_ENCODERS, load_voice_encoder
 from s2f.datasets import DatasetFolder
 from s2f.errors import BadFile, DatasetError, RecipeError
-from s2f.training import voice_identity
-from s2f.training.arguments import run
-from s2f.training.voice_identity import VoiceIdentityArguments, VoiceIdentityTask, train_voice_identity
+from s2f.training.encoders import voice
+from s2f.training.encoders.voice import VoiceIdentityArguments, VoiceIdentityTask, train_voice_identity
+from s2f.training.loop.arguments import run
 from tests.s2f.tiny_data import write_csv
 from tests.s2f.training.runs import NETWORK
 
@@ -113,13 +113,13 @@ def test_terms_are_the_cross_entropy_of_the_feature_and_the_side_heads(data):
 
 def test_augmentation_knows_the_rate_of_the_encoder(data, monkeypatch):
     calls = []
-    monkeypatch.setattr(voice_identity, "augment_voice", lambda *given: calls.append(given) or given[0])
+    monkeypatch.setattr(voice, "augment_voice", lambda *given: calls.append(given) or given[0])
     batch = {"waveform": 0.1 * torch.randn(2, 48000), "label": torch.tensor([0, 1]), "side": {}}
     for augment in ("none", "strong"):
         task(data, augment=augment).module(batch)
     ((waveform, rate, strength),) = calls
     assert waveform is batch["waveform"]
-    assert (rate, strength) == (16000, voice_identity.STRENGTHS["strong"])
+    assert (rate, strength) == (16000, voice.STRENGTHS["strong"])
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ import pytest
 import torch
 import yaml
 
-from s2f.backbones import load_face_encoder
+from s2f.checkpoints.encoders import load_face_encoder
 from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
-from s2f.shard_writer import write_shards
-from s2f.training.arguments import TrainingArguments, run
-from s2f.training.loop import start
-from s2f.training.optimization import learning_rate, scaled
-from s2f.training.sampler import StepSampler, epoch_order
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
-from s2f.training.voice_clips import VoiceClips, balance_groups
-from s2f.training.voice_pairs import TableFaces
+from s2f.shards.writing import write_shards
+from s2f.training.loop.arguments import TrainingArguments, run
+from s2f.training.loop.loop import start
+from s2f.training.loop.optimizer import learning_rate, scaled
+from s2f.training.loop.sampler import StepSampler, epoch_order
+from s2f.training.speech2face.pairs import TableFaces
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
+from s2f.training.voices.clips import VoiceClips, balance_groups
 from tests.s2f.training.runs import CHECKOUT, exported, launch, rows
 
 

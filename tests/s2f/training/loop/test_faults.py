@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from s2f.errors import AudioMissing, BadFile, OutputError, RecipeError
-from s2f.training.bad_items import SkippingItems
-from s2f.training.checkpointing import writing
-from s2f.training.finite import FiniteCheck
+from s2f.training.loop.bad_items import SkippingItems
+from s2f.training.loop.checkpointing import writing
+from s2f.training.loop.finite import FiniteCheck
 from tests.s2f.training.runs import command, environment, exported, rows
 
 

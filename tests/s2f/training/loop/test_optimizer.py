@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from s2f.errors import RecipeError
-from s2f.training.arguments import TrainingArguments, run
-from s2f.training.optimization import build_optimizer, learning_rate, scaled, set_rates
+from s2f.training.loop.arguments import TrainingArguments, run
+from s2f.training.loop.optimizer import build_optimizer, learning_rate, scaled, set_rates
 
 
 def arguments(**changes):

@@ -9,13 +9,13 @@ from torch.utils.data import DataLoader
 
 from s2f.datasets import DatasetFolder
 from s2f.errors import BadFile, DatasetError, RecipeError
-from s2f.features import direction_means
-from s2f.training.arguments import TrainingArguments, build_network
-from s2f.training.decoder import DecoderArguments, DecoderTask, Samples, head_mask
-from s2f.training.optimization import build_optimizer, learning_rate
-from s2f.training.sampler import StepSampler
-from s2f.training.speech2face import Speech2FaceArguments, VoiceClips, pair_targets
-from s2f.training.voice_pairs import TableFaces
+from s2f.faces.features import direction_means
+from s2f.training.decoder.task import DecoderArguments, DecoderTask, Samples, head_mask
+from s2f.training.loop.arguments import TrainingArguments, build_network
+from s2f.training.loop.optimizer import build_optimizer, learning_rate
+from s2f.training.loop.sampler import StepSampler
+from s2f.training.speech2face.pairs import TableFaces
+from s2f.training.speech2face.task import Speech2FaceArguments, VoiceClips, pair_targets
 
 
 def arguments(**changes):
@@ -173,7 +173,7 @@ def test_head_mask_is_one_inside_and_background_outside():
 
 
 class FourFaces:
-    """Stands in for `s2f.training.decoder.Faces`: person k has one feature, texture and landmark set of its own."""
+    """Stands in for `Faces`: person k has one feature, texture and landmark set of its own."""
 
     features = means = torch.eye(4) * 3
     textures = (torch.arange(4.0) * 60).to(torch.uint8)[:, None, None, None].expand(4, 3, 2, 2)

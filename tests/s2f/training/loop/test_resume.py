@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from s2f.training.arguments import run
-from s2f.training.speech2face import Speech2FaceArguments, train_speech2face
+from s2f.training.loop.arguments import run
+from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import RECIPE, command, environment, exported, frozen_networks, launch, rows
 
 STEPS, HALF = 20, 10

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader
 
 import s2f
 from s2f.datasets import DatasetFolder
-from s2f.dynamic_images import as_picture, dynamic_image
 from s2f.errors import BadFile, DatasetError, RecipeError
-from s2f.training.bad_items import SkippingItems, collate
-from s2f.training.matching_data import IdentityBatches, Pairs, Triplets
-from s2f.training.matching_media import Media
-from s2f.training.matching_people import People
-from s2f.training.sampler import StepSampler
+from s2f.faces.dynamic_images import as_picture, dynamic_image
+from s2f.matching.media import Media
+from s2f.training.loop.bad_items import SkippingItems, collate
+from s2f.training.loop.sampler import StepSampler
+from s2f.training.matching.items import IdentityBatches, Pairs, Triplets
+from s2f.training.matching.people import People
 from tests.s2f.tiny_data import write_csv
 
 RATE = 16000

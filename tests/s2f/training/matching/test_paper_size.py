@@ -6,9 +6,9 @@ import pytest
 
 from encoders.voice.thin_resnet import ThinResNet34
 from s2f.matching.model import MatchingModel
-from s2f.training.arguments import run
-from s2f.training.identity_weighting import train_matching
-from s2f.training.matching import MatchingArguments
+from s2f.training.loop.arguments import run
+from s2f.training.matching.task import MatchingArguments
+from s2f.training.matching.three_stages import train_matching
 from tests.s2f.training.runs import CHECKOUT, rows
 
 RECIPES = CHECKOUT / "s2f" / "recipes"

@@ -11,17 +11,17 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from s2f.backbones import FACE_ENCODERS, VOICE_ENCODERS
+from s2f.checkpoints.encoders import FACE_ENCODERS, VOICE_ENCODERS
 from s2f.datasets import DatasetFolder
-from s2f.dynamic_images import as_picture, dynamic_image, windows
-from s2f.embeddings import write_embeddings
 from s2f.errors import UsageError
-from s2f.images import load_image
+from s2f.faces.dynamic_images import as_picture, dynamic_image, windows
+from s2f.faces.images import load_image
+from s2f.matching.embed import write_embeddings
 from s2f.matching.model import MatchingModel
-from s2f.matching.trials import accuracy, win_shares
-from s2f.training.arguments import build_network, run
-from s2f.training.identity_weighting import WEIGHTS, train_matching
-from s2f.training.matching import MatchingArguments, MatchingModule, build_method, build_model
+from s2f.matching.two_way import accuracy, win_shares
+from s2f.training.loop.arguments import build_network, run
+from s2f.training.matching.task import MatchingArguments, MatchingModule, build_method, build_model
+from s2f.training.matching.three_stages import WEIGHTS, train_matching
 from tests.s2f.training.matching_runs import KIM, RECIPES, SHARED, SVHF, TRINET, VGG16, VGG_M_FACE, WEN
 from tests.s2f.training.runs import CHECKOUT, launch, rows
 

@@ -17,16 +17,16 @@ from torch.nn import functional as F
 import s2f
 from s2f.datasets import DatasetFolder
 from s2f.errors import AssetMissing, DatasetError, RecipeError
-from s2f.features import direction_means
-from s2f.training import speaker_embedding
-from s2f.training.arguments import run
-from s2f.training.loop import StepSampler
-from s2f.training.speaker_embedding import SpeakerEncoder, cached_embeddings
-from s2f.training.speech2face import Speech2FaceArguments, Speech2FaceTask, train_speech2face
-from s2f.training.voice_clips import VoiceClips, balance_groups
-from s2f.training.voice_pairs import TableFaces
-from s2f.training.voice_side_tasks import SideHeads, SideTargets, side_weights
-from s2f.training.voice_targets import VoiceLatents, nearest_voices, neighbour_targets
+from s2f.faces.features import direction_means
+from s2f.training.loop.arguments import run
+from s2f.training.loop.loop import StepSampler
+from s2f.training.speech2face.pairs import TableFaces
+from s2f.training.speech2face.targets import VoiceLatents, nearest_voices, neighbour_targets
+from s2f.training.speech2face.task import Speech2FaceArguments, Speech2FaceTask, train_speech2face
+from s2f.training.voices import speaker_embedding
+from s2f.training.voices.clips import VoiceClips, balance_groups
+from s2f.training.voices.side_tasks import SideHeads, SideTargets, side_weights
+from s2f.training.voices.speaker_embedding import SpeakerEncoder, cached_embeddings
 from tests.s2f.tiny_data import write_csv
 from tests.s2f.training.runs import NETWORK
 

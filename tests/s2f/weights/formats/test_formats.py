@@ -12,6 +12,7 @@ import torch
 from scipy.io import savemat
 
 from s2f.errors import CheckpointError
+from s2f.weights.convert import import_weights
 from s2f.weights.formats import limits, matconvnet
 from s2f.weights.formats.caffe import read_blobs
 from s2f.weights.formats.keras import read_layers
@@ -19,7 +20,6 @@ from s2f.weights.formats.matconvnet import read_net
 from s2f.weights.formats.numpy_file import read_arrays
 from s2f.weights.formats.torch7 import TorchObject, read_object
 from s2f.weights.formats.torch_file import read_state_dict
-from s2f.weights.importing import import_weights
 from tests.s2f.weights.file_writers import Torch7Writer, write_caffemodel, write_keras, write_simplenn, write_torch7
 
 ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

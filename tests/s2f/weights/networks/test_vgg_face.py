@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from s2f.backbones import load_face_encoder
+from s2f.checkpoints.encoders import load_face_encoder
 from s2f.errors import CheckpointError, UsageError
-from s2f.weights.importing import import_weights
+from s2f.weights.convert import import_weights
 from tests.s2f.weights.file_writers import write_caffemodel, write_dagnn, write_keras, write_simplenn, write_torch7
 from tests.s2f.weights.numpy_layers import conv_first, conv_last, pool_first, pool_last, relative, relu
 

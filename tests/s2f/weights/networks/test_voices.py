@@ -8,21 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.voice.magnitude import mel_filters
-from s2f.backbones import load_voice_encoder
+from encoders.voice.front_ends.magnitude import mel_filters
+from s2f.checkpoints.encoders import load_voice_encoder
 from s2f.errors import CheckpointError
-from s2f.weights.importing import import_weights
+from s2f.weights.convert import import_weights
 from tests.s2f.weights.file_writers import write_keras
-from tests.s2f.weights.numpy_layers import (
-    conv_first,
-    conv_last,
-    norm_last,
-    pool_last,
-    relative,
-    relu,
-    sigmoid,
-    softmax,
-)
+from tests.s2f.weights.numpy_layers import conv_first, conv_last, norm_last, pool_last, relative, relu, sigmoid, softmax
 
 SOUNDNET = [(64, 32, 8), (32, 16, 8), (16, 8, 1), (8, 4, 1), (4, 2, 4), (4, 2, 1)]  # kernel, padding, pooling
 WIDTHS = (3, 4, 5, 6, 7, 8)
