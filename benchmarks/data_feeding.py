@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from train_step import SIZES, InMemoryTask, logged_steps, our_task, recipe_arguments
 
 from s2f.datasets import DatasetFolder
-from s2f.training.speech2face.pairs import FaceSide, ShardFaces, TableFaces
-from s2f.training.voices.clips import VoiceClips
+from s2f.training.speech2face.pairs import ShardFaces, TableFaces
+from s2f.training.voices.clips import FaceSide, VoiceClips
 
 SAMPLE_RATE_HZ = 16000
 FEATURE_SIZE = SIZES["starter"]["feature"]

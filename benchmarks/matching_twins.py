@@ -29,11 +29,10 @@ from eval.metrics.bootstrap import bootstrap_accuracy
 from eval.metrics.two_way import WinTable
 from s2f.datasets import DatasetFolder, Row, by_identity
 from s2f.faces.images import load_image
-from s2f.matching.model import MatchingModel
+from s2f.matching.model import MatchingModel, directions
 from s2f.matching.two_way import accuracy, win_shares, wins_of
 from s2f.simulate.dataset.truth import latents_of, load_population
 from s2f.simulate.population.joint_law import AGE_CLASSES, Voice
-from s2f.training.matching.validation import directions
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TWINS = {

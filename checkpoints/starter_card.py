@@ -90,7 +90,7 @@ model can beat by more than chance. The best reachable 1:2 matching here is {ide
 
 A face drawn from a voice is close to the mean face of its gender and age class: that is the correct answer, since little else can be heard.
 `s2f reconstruct CLIP -o face.png --samples 4` adds draws of the part that the voice does not determine, labelled as such. Share of the
-variance of face features that the voice explains on validation people (`python -m s2f.reconstruction.fit_unexplained`):
+variance of face features that the voice explains on validation people (`s2f weights fit-unexplained`):
 
 ```
 {explained}

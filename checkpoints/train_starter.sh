@@ -49,7 +49,7 @@ if [ ! -d "$checkpoint" ]; then
   rm -rf "$checkpoint.partial"
   cp -r "$out/s2f/pipeline" "$checkpoint.partial"
   cp -r "$out/landmarks/landmarks" "$checkpoint.partial/landmarks"
-  python -m s2f.reconstruction.fit_unexplained "$checkpoint.partial" "$out/data" > "$out/explained.txt"
+  s2f weights fit-unexplained "$checkpoint.partial" "$out/data" > "$out/explained.txt"
   mv "$checkpoint.partial" "$checkpoint"
 fi
 s2f-eval demographics "$checkpoint" "$out/data" --voices "$voices" --faces --conditions --pictures "$out/pictures" --json > "$out/demographics.json"

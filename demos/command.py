@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 from s2f.errors import AssetMissing, UsageError
 from s2f.runtime.memory import share_arenas
 

@@ -20,9 +20,8 @@ from demos.limits import LONGEST_S, MOST_CLIP_S, MOST_CLIPS, MOST_FACES, MOST_SA
 from eval.faces.pictures import decode_picture
 from s2f import audio
 from s2f.errors import AudioError, ImageError, UsageError
-from s2f.faces.detection import FaceDetector, face_detector
+from s2f.faces.detection import FaceDetector, face_detector, find_faces
 from s2f.faces.landmarks import canonical_crop
-from s2f.prepare.media.faces import find_faces
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 SHOWN_S = 15.0

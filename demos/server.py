@@ -21,8 +21,8 @@ from demos.limits import MOST_CONNECTIONS, MOST_FILE_MB
 from demos.page import build
 from demos.request_filter import Gate
 from demos.visitor_files import VisitorFiles
-from s2f import __version__
 from s2f.errors import UsageError
+from s2f.version import __version__
 
 LIVE_REGIONS = """() => {
   for (const region of document.querySelectorAll('.live')) region.setAttribute('aria-live', 'polite');

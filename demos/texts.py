@@ -10,8 +10,8 @@ from demos.background_model import Engine
 from demos.guess_game import Member
 from demos.limits import LONGEST_S, MOST_CLIP_S, MOST_CLIPS, MOST_FILE_MB
 from demos.outcome import Outcome
-from s2f import __version__
 from s2f.audio import MIN_SECONDS
+from s2f.version import __version__
 
 if TYPE_CHECKING:
     from demos.model import PhotoAnswer, VoiceAnswer

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from s2f.errors import DatasetError
 
@@ -162,3 +162,12 @@ def _check(report: Report) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+NO_METHOD = "none: fewer than two clusters of people"
+
+
+Direction = Literal["v2f", "f2v"]
+
+
+DIRECTIONS: tuple[Direction, Direction] = ("v2f", "f2v")

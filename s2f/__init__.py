@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from s2f.version import __version__
+
 if TYPE_CHECKING:
     from decoder.normalized import NormalizedFaceDecoder
     from encoders.face.compact import CompactFaceEncoder
@@ -11,8 +13,6 @@ if TYPE_CHECKING:
     from s2f.checkpoints.loading import load_network
     from s2f.reconstruction.pipeline import Speech2FaceOutput, Speech2FacePipeline
     from s2f.reconstruction.unexplained import UnexplainedVariation
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "CompactFaceEncoder": "encoders.face.compact",
@@ -33,6 +33,7 @@ __all__ = [
     "Speech2FaceVoiceEncoder",
     "UnexplainedVariation",
     "VGGFace",
+    "__version__",
     "load_network",
 ]
 

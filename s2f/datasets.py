@@ -26,7 +26,7 @@ REQUIRED = {
 PEOPLE_COLUMNS = ("gender", "age", "ethnicity", "nationality", "language", "split", "speaker")  # beside identity
 TABLES = ("people.csv", "voices.csv", "faces.csv", "landmarks.csv", "truth.csv")
 MEMBER_BEGINS = {"audio": b"fLaC", "face": b"\x93NUMPY"}
-INDEX_AGAIN = "copy the tar again, or index the folder anew with `python -m s2f.shards.reading FOLDER`"
+INDEX_AGAIN = "copy the tar again, or index the folder anew with `s2f shards --index FOLDER`"
 
 
 def split_hash(people: Iterable[Row]) -> str:
@@ -119,7 +119,7 @@ class DatasetFolder:
             if name == "truth.csv":
                 fix = "only `s2f simulate` knows the truth; with real people take a recipe that does without it"
             if name in ("people.csv", "voices.csv") and any(self.root.glob("*.tar")):
-                fix = f"the shards have no index: run `python -m s2f.shards.reading {self.root}`"
+                fix = f"the shards have no index: run `s2f shards --index {self.root}`"
             raise DatasetError(f"a dataset folder with {name}", f"none at {path}", fix)
         return path
 
@@ -282,3 +282,17 @@ def numbers(rows: Iterable[Row], column: str, positive: bool = False) -> np.ndar
             raise DatasetError(f"{kind} in column {column}", repr(row[column]), "correct the table")
         values.append(value)
     return np.array(values)
+
+
+Recording = tuple[str, ...]
+
+
+def recording_of(row: Row) -> Recording:
+    """What makes rows of voices.csv the same sound: path, start and duration, or the place in a shard."""
+    names = ("path", "start_s", "duration_s", *(["audio_offset"] if row.get("audio_offset") else []))
+    return tuple(row.get(name, "") for name in names)
+
+
+def name_of(row: Row) -> str:
+    """What to call the file of a row in a message: its path, or tar and key of a sample in a shard."""
+    return f"{row['path']}:{row['key']}" if row.get("audio_offset") else row["path"]

@@ -1,5 +1,8 @@
 """Errors a caller can act on: each says what was expected, what was got and how to fix it."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class S2fError(ValueError):
     """Base of all caller-facing errors of s2f.
@@ -89,3 +92,27 @@ class BadFile(DatasetError):
 
 class RecipeError(S2fError):
     """A training recipe with a wrong name or value."""
+
+
+def did_you_mean(name: str | None, known: Iterable[str]) -> str:
+    """`did you mean X?` for the nearest known name, or an empty text."""
+    near = difflib.get_close_matches(name or "", list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def check_names(given: Iterable[str], known: Iterable[str], kind: str) -> None:
+    """Refuse names that are not known.
+
+    Args:
+        given: names somebody wrote.
+        known: names there are.
+        kind: what they name, for the message.
+
+    Raises:
+        UsageError: the first unknown name, with the nearest known one.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            fix = did_you_mean(name, known) or f"choose from {', '.join(known)}"
+            raise UsageError(f"a known {kind}", repr(name), fix)

@@ -75,3 +75,13 @@ def is_male_person(person: Mapping[str, str]) -> bool:
         got = f"{gender!r} for {person['identity']}"
         raise DatasetError("gender f or m for every person", got, "fill it in people.csv")
     return gender == "m"
+
+
+ATTRIBUTES: Mapping[str, tuple[str, ...] | None] = {"gender": GENDERS, "age_class": AGE_CLASSES, "ethnicity": None}
+
+
+def are_classes(names: object) -> bool:
+    """Whether these are two or more different names, in a tuple or a list."""
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) and name for name in names):
+        return False
+    return len(set(names)) == len(names) > 1

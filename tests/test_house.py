@@ -252,7 +252,7 @@ def test_tracked_files_are_tidy():
 
 
 def test_papers_of_a_release():
-    version = re.search(r'^__version__ = "(.+)"$', (CHECKOUT / "s2f" / "__init__.py").read_text(), re.M)
+    version = re.search(r'^__version__ = "(.+)"$', (CHECKOUT / "s2f" / "version.py").read_text(), re.M)
     newest = re.search(r"^## (\S+)", (CHECKOUT / "CHANGELOG.md").read_text(), re.M)
     citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())
     assert version[1] == newest[1] == citation["version"]

@@ -18,7 +18,6 @@ import s2f
 from eval.attributes.probes import ProbeClassifier
 from eval.embeddings.folder import read_embeddings
 from s2f import audio
-from s2f.checkpoints.hashes import verify
 from s2f.checkpoints.loading import load_network, resolve
 from s2f.errors import CheckpointError, S2fError
 from s2f.faces.images import load_image
@@ -28,6 +27,7 @@ from s2f.shards.reading import read_face_feature
 from s2f.training.loop.checkpointing import load_checkpoint, save_checkpoint
 from s2f.weights.convert import import_weights
 from s2f.weights.kinds import KINDS
+from s2f.weights.verify import verify
 
 SUFFIXES = (".pth", ".caffemodel", ".t7", ".mat", ".h5", ".npy", ".model")
 

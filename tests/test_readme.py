@@ -8,11 +8,12 @@ import pytest
 
 from eval.cli import COMMANDS as EVALUATIONS
 from s2f.cli import COMMANDS
+from s2f.commands.program import run_training
 from s2f.commands.weights import COMMANDS as WEIGHTS
-from s2f.training.decoder.task import DecoderArguments, train_decoder
+from s2f.training.decoder.arguments import DecoderArguments
+from s2f.training.decoder.task import train_decoder
 from s2f.training.encoders.face import FaceArguments, train_face
 from s2f.training.encoders.landmarks import LandmarkArguments, train_landmarks
-from s2f.training.loop.arguments import run
 from s2f.training.matching.task import MatchingArguments
 from s2f.training.matching.three_stages import train_matching
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
@@ -70,7 +71,9 @@ def test_the_commands_and_kinds_of_weights_are_described():
 def test_shown_training_command_needs_nothing_but_data(capsys):
     assert "accelerate launch train_s2f.py --config s2f/recipes/starter_s2f.yaml --data DIR\n" in README
     recipe = str(CHECKOUT / "s2f/recipes/starter_s2f.yaml")
-    assert run(Speech2FaceArguments, train_speech2face, ["--config", recipe, "--data", "DIR", "--dry-run"]) == 0
+    assert (
+        run_training(Speech2FaceArguments, train_speech2face, ["--config", recipe, "--data", "DIR", "--dry-run"]) == 0
+    )
     assert "decoder: checkpoints/starter/decoder" in capsys.readouterr().out
 
 
@@ -80,7 +83,7 @@ RECIPES = sorted(set(re.findall(r"(train_\w+)\.py --config (s2f/recipes/\w+\.yam
 @pytest.mark.parametrize(("script", "recipe"), RECIPES)
 def test_every_recipe_of_the_readme_resolves(script, recipe, capsys):
     arguments, train, flags = SCRIPTS[script]
-    assert run(arguments, train, ["--config", str(CHECKOUT / recipe), *flags, "--dry-run"]) == 0
+    assert run_training(arguments, train, ["--config", str(CHECKOUT / recipe), *flags, "--dry-run"]) == 0
     assert "loss_weights:" in capsys.readouterr().out
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from eval.attributes.features import recall_rows, share_row
-from eval.metrics.correlation import interval, spread
+from eval.attributes.features import recall_rows
+from eval.metrics.intervals import interval, share_row, spread
 from eval.results import Row
 from s2f.labels import AGE_CLASSES
 

@@ -8,42 +8,31 @@ pictures.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from eval.attributes.agreement import agreement_rows, shuffled_agreement
 from eval.attributes.classifier import AttributeClassifier
-from eval.attributes.features import (
-    Pictured,
-    labelled_faces,
-    looked_at,
-    picture_features,
-    pictured_faces,
-    probes_of,
-    recall_rows,
-    says,
-    share_row,
-)
+from eval.attributes.features import Pictured, labelled_faces, looked_at, pictured_faces, probes_of, recall_rows, says
 from eval.attributes.fit_probes import fit_classifier
 from eval.attributes.picture_rows import picture_rows
-from eval.faces.recordings import reader_recordings
+from eval.faces.conditions import CONDITIONS
+from eval.faces.drawing import drawn
+from eval.faces.features import picture_features
+from eval.faces.recordings import Voice, reader_recordings
+from eval.metrics.intervals import share_row
 from eval.reconstructions.folder import Reconstructions
 from eval.results import Report, Row
 from s2f.datasets import DatasetFolder
 from s2f.labels import is_male_person, truth_by_identity
-from s2f.reconstruction.pipeline import Speech2FaceOutput, Speech2FacePipeline
-from s2f.training.voice_augmentation import CONDITIONS, degrade_voice
+from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 PROTOCOL = "demographics/2"
-CHUNK = 32  # faces drawn between two steps of the progress bar
 
 
 class Detector(Protocol):
@@ -58,23 +47,6 @@ class Drawn(NamedTuple):
 
     folder: Reconstructions
     classifier: AttributeClassifier | None
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A recording to hear.
-
-    Attributes:
-        name: names its picture and seeds its degradation.
-        is_male: whether the speaker is a man or boy.
-        age_class: one of `eval.attributes.features.AGE_CLASSES` if the voice's is known, else "".
-        read: takes a sample rate in Hz to the (S,) float32 waveform.
-    """
-
-    name: str
-    is_male: bool
-    age_class: str
-    read: Callable[[int], np.ndarray]
 
 
 def dataset_voices(data: DatasetFolder, split: str) -> list[Voice]:
@@ -93,36 +65,6 @@ def dataset_voices(data: DatasetFolder, split: str) -> list[Voice]:
 def reader_voices(folder: str | Path) -> list[Voice]:
     """Original recordings of the "dev" speakers of a folder of voices; readers are taken to be adults."""
     return [Voice(Path(one.source).stem, one.gender == "m", "adult", one.read) for one in reader_recordings(folder)]
-
-
-def drawn(
-    pipeline: Speech2FacePipeline, voices: Sequence[Voice], seconds: float, condition: str | None = None
-) -> Iterator[tuple[Sequence[Voice], Speech2FaceOutput]]:
-    """Draw faces in chunks, with a progress bar.
-
-    Args:
-        pipeline: the checkpoint.
-        voices: whom to hear.
-        seconds: how much of each recording is heard.
-        condition: one of `CONDITIONS`: the heard part is degraded by it, seeded by the voice's name.
-
-    Yields:
-        Some of the voices, in order, and what the pipeline made of them.
-    """
-    rate = pipeline.voice_encoder.sample_rate_hz
-
-    def hear(voice: Voice) -> tuple[np.ndarray, int]:
-        waveform = voice.read(rate)
-        if condition is not None:
-            heard = waveform[: round(seconds * rate)]
-            waveform = degrade_voice(heard, rate, condition, zlib.crc32(voice.name.encode()))
-        return waveform, rate
-
-    with tqdm(total=len(voices), desc=condition or "voices", unit="voice") as progress:
-        for first in range(0, len(voices), CHUNK):
-            chunk = voices[first : first + CHUNK]
-            yield chunk, pipeline([hear(voice) for voice in chunk], seconds=seconds)
-            progress.update(len(chunk))
 
 
 def evaluate(

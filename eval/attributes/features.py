@@ -15,18 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from PIL import Image
+from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from encoders.face.base import FaceEncoder
-from eval.metrics.intervals import share_interval
+from eval.metrics.intervals import jeffreys_interval, share_row
 from eval.results import Row
 from s2f.datasets import DatasetFolder
-from s2f.errors import DatasetError, ImageError
+from s2f.errors import DatasetError
 from s2f.faces.features import face_features
-from s2f.faces.images import to_tensor
 from s2f.labels import AGE_CLASSES, is_male_person, labels_of, truth_by_identity
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
@@ -179,45 +176,6 @@ def looked_at(data: DatasetFolder, split: str) -> str:
     return "rendered" if any(row.get("view") == "canonical" for row in data.faces(split)) else "photo"
 
 
-def picture_features(pipeline: Speech2FacePipeline, images: Sequence[Image.Image]) -> Float[torch.Tensor, "N D"]:
-    """Features (N, D) of N drawn pictures, on the CPU."""
-    return image_features(pipeline.face_encoder, images, pipeline.device)
-
-
-@torch.inference_mode()
-def image_features(
-    encoder: FaceEncoder, images: Sequence[Image.Image], device: torch.device
-) -> Float[torch.Tensor, "N D"]:
-    """Features of pictures.
-
-    Args:
-        encoder: face encoder in eval mode, already on `device`.
-        images: N square face crops, at least one.
-        device: where to compute.
-
-    Returns:
-        (N, D) on the CPU.
-
-    Raises:
-        ImageError: a picture that is not square.
-    """
-    for image in images:
-        if image.width != image.height:
-            raise ImageError(
-                "a square crop of one face", f"{image.width} x {image.height} px", "crop the face to a square first"
-            )
-    tensors = [encoder.prepare(to_tensor(image)[None].to(device)) for image in images]
-    return torch.cat([encoder.features(tensor) for tensor in tensors]).cpu()
-
-
-def share_row(
-    metric: str, direction: str, group: str, hits: Bool[np.ndarray, " N"], chance: float | None, params: dict
-) -> Row:
-    """One share with its Wilson interval."""
-    low, high = share_interval(int(hits.sum()), len(hits))
-    return Row(metric, direction, group, float(hits.mean()), low, high, "wilson", chance, len(hits), params)
-
-
 def recall_rows(direction: str, shown: np.ndarray, true: np.ndarray, params: dict) -> list[Row]:
     """Age class agreement: the mean of the classes' recalls (group U) and each class's recall.
 
@@ -241,19 +199,3 @@ def recall_rows(direction: str, shown: np.ndarray, true: np.ndarray, params: dic
     return rows + [
         share_row(metric, direction, name, hit, chance, params) for name, hit in zip(present, hits, strict=True)
     ]
-
-
-def jeffreys_interval(hits: Int[np.ndarray, " K"], counts: Int[np.ndarray, " K"]) -> tuple[float, float]:
-    """95 % interval of the mean of K recalls, each drawn from its posterior under Jeffreys' prior.
-
-    Args:
-        hits: (K,) how many of each class are answered as such.
-        counts: (K,) how many there are, at least one of each.
-
-    Returns:
-        Lower and upper limit in [0, 1], with the mean recall between them.
-    """
-    random, value = np.random.default_rng(0), float((hits / counts).mean())
-    counted = zip(hits, counts, strict=True)
-    draws = np.mean([random.beta(hit + 0.5, count - hit + 0.5, 10_000) for hit, count in counted], axis=0)
-    return min(float(np.quantile(draws, 0.025)), value), max(float(np.quantile(draws, 0.975)), value)

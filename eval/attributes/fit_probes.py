@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from encoders.face.base import FaceEncoder
-from eval.attributes.classifier import ATTRIBUTES
 from eval.attributes.features import Pictured, fit_probe, looked_at, pictured_faces
 from eval.attributes.probes import Probe, ProbeClassifier
 from eval.attributes.rows import attribute_rows, error_rows
@@ -25,6 +24,7 @@ from s2f.checkpoints import loading
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
+from s2f.labels import ATTRIBUTES
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 PROTOCOL = "probes/1"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.embeddings.plots import save_figure
+from eval.plotting import save_figure
 from eval.results import Row
 
 ENDING = "_confusion"

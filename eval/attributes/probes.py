@@ -16,12 +16,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from sklearn.linear_model import LogisticRegression
 
-import s2f
 from encoders.face.base import FaceEncoder
-from eval.attributes.classifier import ATTRIBUTES, are_classes
-from eval.attributes.features import image_features
+from eval.faces.features import image_features
 from s2f.checkpoints.loading import load_network, read_json
 from s2f.errors import CheckpointError, OutputError, UsageError
+from s2f.labels import ATTRIBUTES, are_classes
 from s2f.reconstruction.pipeline import COMPONENTS
 from s2f.runtime.files import whole_folder, write_bytes, write_text
 
@@ -169,10 +168,11 @@ class ProbeClassifier:
         classes, limit = _checked_classes(root, config.get("classes")), config.get("abstain_below")
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < 1:
             raise CheckpointError(f"abstain_below from 0 to below 1 in {root / 'config.json'}", repr(limit), AGAIN)
-        if config.get(ENCODER) not in COMPONENTS[ENCODER]:
-            expected = f"{ENCODER} of class {' or '.join(COMPONENTS[ENCODER])} in {root / 'config.json'}"
+        encoders = {kind.__name__: kind for kind in COMPONENTS[ENCODER]}
+        if config.get(ENCODER) not in encoders:
+            expected = f"{ENCODER} of class {' or '.join(encoders)} in {root / 'config.json'}"
             raise CheckpointError(expected, repr(config.get(ENCODER)), AGAIN)
-        encoder = load_network(getattr(s2f, config[ENCODER]), root / ENCODER)
+        encoder = load_network(encoders[config[ENCODER]], root / ENCODER)
         tensors = _read_tensors(root / WEIGHTS, classes, encoder.embedding_dim)
         probes = {
             attribute: Probe(tuple(names), tensors[f"{attribute}.weight"], tensors[f"{attribute}.bias"])

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.attributes.features import jeffreys_interval, share_row
 from eval.metrics.classification import Comparison, agreement, balanced, kappa, prior_only, prior_random
-from eval.metrics.correlation import interval
+from eval.metrics.intervals import interval, jeffreys_interval, share_row
 from eval.results import UNDEFINED, Row
 
 

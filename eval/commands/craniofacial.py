@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_options, show
-from s2f.commands.options import typed
+from eval.commands.options import show
+from s2f.commands.program import add_options, typed
 from s2f.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_options, show
-from s2f.commands.options import typed
+from eval.commands.options import show
+from s2f.commands.program import add_options, typed
 
 
 @dataclass(frozen=True)

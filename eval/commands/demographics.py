@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, add_options, new_folder, show
-from s2f.commands.options import typed
+from eval.commands.options import add_checkpoint_and_data, new_folder, show
+from s2f.commands.program import add_options, typed
 from s2f.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def _drawn(config: DemographicsConfig, data: DatasetFolder) -> Drawn | None:
     Raises:
         UsageError: options that mean nothing without one, or pictures of another checkpoint or data.
     """
-    from eval.attributes.classifier import load_classifier
     from eval.attributes.demographics import Drawn
+    from eval.attributes.load import load_classifier
     from eval.attributes.picture_rows import require_same
     from eval.reconstructions.folder import read_reconstructions
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_options, show
-from s2f.commands.options import typed
+from eval.commands.options import show
+from s2f.commands.program import add_options, typed
 from s2f.errors import UsageError
 
 

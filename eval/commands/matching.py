@@ -8,9 +8,9 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import EmbeddingsConfig, add_options, new_folder, refuse_plots, show
+from eval.commands.options import EmbeddingsConfig, new_folder, refuse_plots, show
 from eval.results import Report
-from s2f.commands.options import typed
+from s2f.commands.program import add_options, typed
 from s2f.errors import UsageError
 
 

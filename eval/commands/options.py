@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
 
-from docstring_parser import parse
 from jsonargparse import ArgumentParser
 
 from eval.embeddings.averaging import averaged
 from eval.embeddings.folder import Embeddings, read_embeddings
 from eval.metrics.scores import Metric
 from eval.results import Report
-from s2f.commands.options import EXIT_OK
+from s2f.commands.program import EXIT_OK
 from s2f.errors import UsageError
 
 
@@ -58,31 +56,6 @@ def add_checkpoint_and_data(parser: ArgumentParser) -> None:
     """The two places of commands that evaluate a checkpoint."""
     parser.add_argument("checkpoint", help='"starter" or a checkpoint folder')
     parser.add_argument("data", help="dataset folder")
-
-
-def add_options(parser: ArgumentParser, config: type, places: Collection[str]) -> None:
-    """Add the fields of a command's dataclass, described by its docstring and those of its bases.
-
-    Args:
-        parser: of the command.
-        config: dataclass. A switch that is off unless asked for becomes a flag without a value, a sequence an option
-            that takes several words.
-        places: fields that are given by place and already added.
-    """
-    documented = (parse(base.__doc__ or "").params for base in config.__mro__[::-1])
-    about = {entry.arg_name: entry.description for entries in documented for entry in entries}
-    types = get_type_hints(config)
-    for field in fields(config):
-        if field.name in places:
-            continue
-        name, kind = f"--{field.name}", types[field.name]
-        if field.default is False:
-            parser.add_argument(name, action="store_true", help=about[field.name])
-        elif get_origin(kind) is Sequence:
-            (element,), given = get_args(kind), getattr(config, field.name)
-            parser.add_argument(name, nargs="+", type=element, default=list(given), help=about[field.name])
-        else:
-            parser.add_argument(name, type=kind, default=field.default, help=about[field.name])
 
 
 def refuse_plots(plots: str | None) -> None:

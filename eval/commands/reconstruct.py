@@ -9,8 +9,8 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, add_options
-from s2f.commands.options import EXIT_OK, typed
+from eval.commands.options import add_checkpoint_and_data
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_options
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 from s2f.errors import OutputError
 
 

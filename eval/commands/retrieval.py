@@ -8,8 +8,8 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import EmbeddingsConfig, add_options, show
-from s2f.commands.options import typed
+from eval.commands.options import EmbeddingsConfig, show
+from s2f.commands.program import add_options, typed
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import EmbeddingsConfig, add_options, new_folder, refuse_plots, show
-from s2f.commands.options import typed
+from eval.commands.options import EmbeddingsConfig, new_folder, refuse_plots, show
+from s2f.commands.program import add_options, typed
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
-from eval.attributes.features import picture_features, says, share_row
+from eval.attributes.features import says
 from eval.consistency.group_rows import paired_rows
-from eval.metrics.correlation import interval
+from eval.faces.features import picture_features
+from eval.metrics.intervals import interval, share_row
 from eval.metrics.variance_components import Independent, mean_of, mean_over, unit
 from eval.results import Row
 from s2f.faces.images import to_pil

@@ -8,7 +8,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.embeddings.plots import COLOURS, new_panels, row_limits, row_values, save_figure
+from eval.embeddings.plots import COLOURS
+from eval.plotting import new_panels, row_limits, row_values, save_figure
 from eval.results import Report, Row
 
 NAMES = {

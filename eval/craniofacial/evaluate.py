@@ -18,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from eval.attributes.features import share_row
 from eval.craniofacial.pairs import PointPairs, point_pairs, with_speakers, write_tables
 from eval.craniofacial.plots import draw_examples, draw_scatter
-from eval.embeddings.controls import other_speakers
 from eval.faces.pictures import Pairs
 from eval.metrics.correlation import MIN_PEOPLE, correlation
 from eval.metrics.correlation_families import family_rows, rank_rows, undefined
+from eval.metrics.intervals import share_row
+from eval.metrics.permutations import other_speakers
 from eval.results import Report, Row
 from s2f.datasets import DatasetFolder, numbers, split_hash
 from s2f.errors import DatasetError, UsageError

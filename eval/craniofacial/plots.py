@@ -18,9 +18,10 @@ from matplotlib.patheffects import Normal, Stroke
 from PIL import Image
 
 from eval.craniofacial.pairs import PointPairs
-from eval.embeddings.plots import COLOURS, save_figure
+from eval.embeddings.plots import COLOURS
 from eval.faces.landmarks import HEIGHT_PX
 from eval.faces.pictures import read_picture
+from eval.plotting import save_figure
 from eval.results import Report, Row
 from s2f.faces.craniofacial import DIMENSIONS, MEASURES, craniofacial_measures
 

@@ -32,8 +32,7 @@ def head_scorers(embeddings: Embeddings, checkpoint: str | Path | None = None) -
         CheckpointError: absent or damaged.
     """
     from s2f.checkpoints import loading
-    from s2f.matching.model import MatchingModel
-    from s2f.training.matching.validation import directions
+    from s2f.matching.model import MatchingModel, directions
 
     named = checkpoint or embeddings.about.get("checkpoint")
     made_by = embeddings.about.get("weights_sha256")

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import binomtest
 
-from eval.embeddings.folder import DIRECTIONS, Direction, Embeddings, KeptRows, Samples
+from eval.embeddings.folder import Embeddings, KeptRows, Samples
 from eval.embeddings.groups import Grouping, left_out, of_people, with_rows
 from eval.embeddings.sampled_matching import one_of
-from eval.metrics.bootstrap import percentile_interval, redrawn_accuracy
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.bootstrap import redrawn_accuracy
+from eval.metrics.intervals import cluster_draws, percentile_interval
 from eval.metrics.scores import CrossScores
 from eval.metrics.two_way import Weighting, WinTable, accuracy, two_way_trials, win_table
-from eval.results import Report, Row
+from eval.results import DIRECTIONS, Direction, Report, Row
 from s2f.datasets import PEOPLE_COLUMNS
 from s2f.errors import DatasetError
 

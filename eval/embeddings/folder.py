@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.metrics.scores import CrossScores, Metric, VectorScores
+from eval.results import Direction
 from s2f.datasets import PEOPLE_COLUMNS, split_hash
 from s2f.errors import DatasetError
 
-Direction = Literal["v2f", "f2v"]
-DIRECTIONS: tuple[Direction, Direction] = ("v2f", "f2v")
 BLOCK = 2**22  # numbers read at a time
 SHOWN = 3  # examples in a message
 

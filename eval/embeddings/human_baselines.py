@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from eval.embeddings.folder import Direction
+from eval.results import Direction
 
 
 class HumanBaseline(NamedTuple):

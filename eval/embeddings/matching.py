@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.embeddings.controls import constant, shuffled
-from eval.embeddings.folder import DIRECTIONS, Direction, Embeddings
+from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping, clusters, grouping, left_out
 from eval.embeddings.marginal import best_and_worst
 from eval.metrics.bootstrap import bootstrap_accuracy, size_curve
 from eval.metrics.intervals import binomial_interval
 from eval.metrics.n_way import n_way
 from eval.metrics.two_way import Weighting, accuracy, two_way_trials, win_table
-from eval.results import Report, Row
+from eval.results import DIRECTIONS, Direction, Report, Row
 from s2f.errors import UsageError
 
 PROTOCOL = "matching/1"

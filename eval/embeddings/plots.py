@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from eval.embeddings.folder import DIRECTIONS, Embeddings
+from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping
 from eval.embeddings.human_baselines import HUMANS
 from eval.metrics.roc import auc, det_points, eer, roc_counts
-from eval.results import Report, Row
+from eval.plotting import new_panels, row_limits, row_values, save_figure
+from eval.results import DIRECTIONS, Report, Row
 from s2f.runtime.files import write_csv
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: safe for the colour-blind
@@ -73,16 +72,6 @@ def _band(panel: Axes, rows: Sequence[Row], label: str, colour: str, width: floa
     ways = [row.params["n_way"] for row in rows]
     panel.plot(ways, row_values(rows), marker="o", markersize=4, color=colour, linewidth=width, label=label)
     panel.fill_between(ways, *row_limits(rows).T, color=colour, alpha=0.2, linewidth=0)
-
-
-def row_values(rows: Sequence[Row]) -> Float[np.ndarray, " N"]:
-    """The figures, NaN where they are undefined."""
-    return np.array([np.nan if row.value is None else row.value for row in rows])
-
-
-def row_limits(rows: Sequence[Row]) -> Float[np.ndarray, "N 2"]:
-    """Limits of the intervals, NaN where there is none."""
-    return np.array([[np.nan if limit is None else limit for limit in (row.ci_low, row.ci_high)] for row in rows])
 
 
 def _sizes(subsets: Sequence[Row], whole: Sequence[Row]) -> Figure:
@@ -143,29 +132,3 @@ def draw_verification(embeddings: Embeddings, groupings: Sequence[Grouping], fol
     det.set_yticks(ticks, labels)
     write_csv(folder / "roc.csv", ("group", "false_positive_rate", "false_negative_rate"), table)
     return [*save_figure(figure, folder / "roc"), folder / "roc.csv"]
-
-
-def new_panels(count: int) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with so many panels side by side."""
-    figure = Figure(figsize=(5.2 * count, 4.4), layout="constrained")
-    panels = figure.subplots(1, count, squeeze=False)[0]
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
-    return figure, panels
-
-
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG; the same figure gives the same bytes.
-
-    Args:
-        figure: the figure.
-        stem: both files without their suffix, in an existing folder.
-
-    Returns:
-        The files.
-    """
-    files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
-    with matplotlib.rc_context({"svg.hashsalt": stem.name}):
-        for path, date in zip(files, ({}, {"Date": None}), strict=True):
-            figure.savefig(path, dpi=150, metadata=date)
-    return files

@@ -10,21 +10,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.embeddings.controls import shuffled
-from eval.embeddings.folder import DIRECTIONS, Embeddings
-from eval.metrics.bootstrap import percentile_interval
-from eval.metrics.intervals import cluster_draws
+from eval.embeddings.folder import Embeddings
+from eval.metrics.intervals import cluster_draws, percentile_interval
 from eval.metrics.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
 from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.scores import CrossScores
 from eval.metrics.two_way import Weighting
-from eval.results import Report, Row
+from eval.results import DIRECTIONS, NO_METHOD, Report, Row
 from s2f.errors import UsageError
 
 PROTOCOL = "retrieval/1"
 KS = (1, 5, 10, 50, 100)
 EXACT_INDEXES = ("IndexFlat", "IndexFlatIP", "IndexFlatL2")
 METHOD = "bootstrap over people, gallery fixed"
-NO_METHOD = "none: fewer than two clusters of people"
 UNIFORM = "random galleries draw other people's candidates uniformly, not the same number of each person"
 
 

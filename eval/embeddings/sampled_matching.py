@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from eval.embeddings.controls import shuffled
-from eval.embeddings.folder import Direction, Embeddings
+from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping, left_out
 from eval.embeddings.retrieval import over_people
 from eval.metrics.intervals import binomial_interval
 from eval.metrics.two_way import Weighting
-from eval.results import Report, Row
+from eval.results import Direction, Report, Row
 from s2f.errors import UsageError
 
 PROTOCOL = "matching-sampled/1"

@@ -105,3 +105,20 @@ def _faces(pipeline: Speech2FacePipeline, data: DatasetFolder, split: str) -> di
 
 def _read_file(path: str, sample_rate_hz: int) -> np.ndarray:
     return audio.load(path, sample_rate_hz).waveform
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A recording to hear.
+
+    Attributes:
+        name: names its picture and seeds its degradation.
+        is_male: whether the speaker is a man or boy.
+        age_class: one of `eval.attributes.features.AGE_CLASSES` if the voice's is known, else "".
+        read: takes a sample rate in Hz to the (S,) float32 waveform.
+    """
+
+    name: str
+    is_male: bool
+    age_class: str
+    read: Callable[[int], np.ndarray]

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.metrics.intervals import cluster_draws, t_interval
+from eval.metrics.intervals import cluster_draws, percentile_interval, t_interval
 from eval.metrics.two_way import Weighting, WinTable, accuracy
 from s2f.errors import UsageError
 
 BLOCK = 2**22  # numbers of a block of draws
-LIMITS = (0.025, 0.975)  # of the middle 95 % of the draws
 
 
 def redrawn_accuracy(
@@ -70,13 +69,6 @@ def bootstrap_accuracy(
     """
     values = redrawn_accuracy(table, weighting, negatives, allowed, cluster_draws(clusters, draws, seed))
     return percentile_interval(values)
-
-
-def percentile_interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    """Limits of the middle 95 % of bootstrap values, NaN dropped; NaN if none is left."""
-    finite = values[np.isfinite(values)]
-    low, high = np.quantile(finite, LIMITS) if len(finite) else (np.nan, np.nan)
-    return float(low), float(high)
 
 
 def subset_accuracies(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import pearsonr
 
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws, interval, spread
 from eval.results import Row
 
 MIN_PEOPLE = 4  # Fisher's interval needs more than three
@@ -114,17 +114,6 @@ def weighted_correlations(
     spread = (share @ a**2 - mean_a**2) * (share @ b**2 - mean_b**2)
     constant = spread < 1e-12
     return np.where(constant, 0.0, (share @ (a * b) - mean_a * mean_b) / np.sqrt(np.where(constant, 1.0, spread)))
-
-
-def spread(control: Float[np.ndarray, " R"]) -> list[float]:
-    """Limit, mean and limit of the middle 95 % of a shuffled control, rounded for printing."""
-    low, high = interval(control)
-    return [low, round(float(control.mean()), 3) + 0.0, high]
-
-
-def interval(draws: Float[np.ndarray, " R"]) -> list[float]:
-    """Limits of the middle 95 % of random draws, rounded for printing."""
-    return [round(float(limit), 3) + 0.0 for limit in np.nanquantile(draws, [0.025, 0.975])]
 
 
 def correlation_rows(

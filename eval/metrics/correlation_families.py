@@ -10,15 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import false_discovery_control, norm, rankdata
 
-from eval.metrics.correlation import (
-    Correlation,
-    correlation,
-    interval,
-    shuffled_correlations,
-    spread,
-    weighted_correlations,
-)
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.correlation import Correlation, correlation, shuffled_correlations, weighted_correlations
+from eval.metrics.intervals import cluster_draws, interval, spread
 from eval.results import UNDEFINED, Row
 
 LEVEL = 0.05  # of the false discovery rate

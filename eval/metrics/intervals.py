@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy.stats import binomtest, t
 
+from eval.results import Row
 from s2f.errors import UsageError
 
 
@@ -88,3 +89,48 @@ def cluster_draws(clusters: np.ndarray, draws: int = 1000, seed: int = 0) -> Flo
     names, index = np.unique(clusters, return_inverse=True)
     random = np.random.default_rng(seed)
     return random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)[:, index].astype(float)
+
+
+def share_row(
+    metric: str, direction: str, group: str, hits: Bool[np.ndarray, " N"], chance: float | None, params: dict
+) -> Row:
+    """One share with its Wilson interval."""
+    low, high = share_interval(int(hits.sum()), len(hits))
+    return Row(metric, direction, group, float(hits.mean()), low, high, "wilson", chance, len(hits), params)
+
+
+def jeffreys_interval(hits: Int[np.ndarray, " K"], counts: Int[np.ndarray, " K"]) -> tuple[float, float]:
+    """95 % interval of the mean of K recalls, each drawn from its posterior under Jeffreys' prior.
+
+    Args:
+        hits: (K,) how many of each class are answered as such.
+        counts: (K,) how many there are, at least one of each.
+
+    Returns:
+        Lower and upper limit in [0, 1], with the mean recall between them.
+    """
+    random, value = np.random.default_rng(0), float((hits / counts).mean())
+    counted = zip(hits, counts, strict=True)
+    draws = np.mean([random.beta(hit + 0.5, count - hit + 0.5, 10_000) for hit, count in counted], axis=0)
+    return min(float(np.quantile(draws, 0.025)), value), max(float(np.quantile(draws, 0.975)), value)
+
+
+LIMITS = (0.025, 0.975)  # of the middle 95 % of the draws
+
+
+def percentile_interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
+    """Limits of the middle 95 % of bootstrap values, NaN dropped; NaN if none is left."""
+    finite = values[np.isfinite(values)]
+    low, high = np.quantile(finite, LIMITS) if len(finite) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def spread(control: Float[np.ndarray, " R"]) -> list[float]:
+    """Limit, mean and limit of the middle 95 % of a shuffled control, rounded for printing."""
+    low, high = interval(control)
+    return [low, round(float(control.mean()), 3) + 0.0, high]
+
+
+def interval(draws: Float[np.ndarray, " R"]) -> list[float]:
+    """Limits of the middle 95 % of random draws, rounded for printing."""
+    return [round(float(limit), 3) + 0.0 for limit in np.nanquantile(draws, [0.025, 0.975])]

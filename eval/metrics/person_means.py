@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.embeddings.retrieval import NO_METHOD
-from eval.metrics.bootstrap import percentile_interval
-from eval.metrics.intervals import cluster_draws
-from eval.results import Row
+from eval.metrics.intervals import cluster_draws, percentile_interval
+from eval.results import NO_METHOD, Row
 
 NOBODY = "undefined, nobody measured"
 

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from eval.metrics.bootstrap import percentile_interval, redrawn_accuracy
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.bootstrap import redrawn_accuracy
+from eval.metrics.intervals import cluster_draws, percentile_interval
 from eval.metrics.scores import CrossScores, Scores, VectorScores
 from eval.metrics.two_way import WinTable, win_table
 from eval.results import UNDEFINED, Row

@@ -18,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from eval.embeddings.controls import other_speakers
 from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.faces.landmarks import Found, find_landmarks
+from eval.metrics.permutations import other_speakers
 from eval.metrics.person_means import Units, mean_row, units_of
 from eval.metrics.scores import CrossScores, VectorScores
 from eval.reconstructions.features import FeaturePairs, read_pairs, unit

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from eval.attributes.features import picture_features
+from eval.faces.features import picture_features
 from eval.reconstructions.chunks import gathered, in_chunks
 from eval.reconstructions.folder import PICTURES, seconds_name
 from eval.reconstructions.people import LeftOut, Person, Sight, at_size, read_person, read_picture, readable

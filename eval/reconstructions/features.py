@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from eval.embeddings.controls import other_speakers
 from eval.embeddings.folder import read_embeddings
 from eval.embeddings.human_baselines import SPEECH2FACE_ANGLE_DEG, SPEECH2FACE_RECALL
 from eval.embeddings.ideal_observer import IDEAL, ideal_scores, recorded_recall
 from eval.embeddings.retrieval import figure_rows, retrieve
+from eval.metrics.permutations import other_speakers
 from eval.metrics.person_means import Units, mean_row, units_of
 from eval.metrics.random_galleries import NAMED_GALLERIES
 from eval.metrics.scores import CrossScores, Metric, VectorScores

@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from s2f import audio
-from s2f.datasets import DatasetFolder, Row, by_identity
+from s2f.datasets import DatasetFolder, Row, by_identity, name_of
 from s2f.errors import AudioError, BadFile, DatasetError, ImageError, UsageError
 from s2f.faces.images import load_image, resize, to_pil, to_tensor
-from s2f.training.speech2face.targets import name_of
 
 LeftOut = list[tuple[str, str]]  # identity and reason
 

@@ -20,13 +20,13 @@ from eval.reconstructions.chunks import gathered, in_chunks
 from eval.reconstructions.draw import Painter, Training, left_out_of, read_training
 from eval.reconstructions.folder import ABOUT, CONTROLS, seconds_name
 from eval.reconstructions.people import LeftOut, Person, choose_people, training_sights
-from s2f import __version__
 from s2f.checkpoints import loading
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import PEOPLE_COLUMNS, DatasetFolder
 from s2f.errors import DatasetError, OutputError, UsageError
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 from s2f.runtime.files import write_csv, write_text
+from s2f.version import __version__
 
 CHUNKS, SETTINGS = "chunks", "settings.json"  # in the partial folder only
 NETWORKS = ("voice_encoder", "face_encoder", "decoder")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from eval.attributes import demographics
-from eval.attributes.classifier import AttributeClassifier, load_classifier
+from eval.attributes.classifier import AttributeClassifier
+from eval.attributes.load import load_classifier
 from eval.attributes.picture_rows import picture_rows
 from eval.attributes.plots import draw_confusions
 from eval.craniofacial import evaluate as craniofacial
@@ -40,7 +41,7 @@ class Options:
     """What a report is made with.
 
     Attributes:
-        classifier: see `eval.attributes.classifier.load_classifier`; None leaves demographics out.
+        classifier: see `eval.attributes.load.load_classifier`; None leaves demographics out.
         truth: simulated dataset folder that was reconstructed.
         landmarks: see `eval.faces.landmarks.find_landmarks`.
         lpips: safetensors file of a trained backbone.
@@ -122,7 +123,7 @@ def find_out(folder: Reconstructions, options: Options) -> Findings:
 
     Raises:
         S2fError: see `eval.reconstructions.features.evaluate`, `eval.reconstructions.decoder.evaluate`,
-            `eval.faces.landmarks.find_landmarks`, `eval.attributes.classifier.load_classifier` and
+            `eval.faces.landmarks.find_landmarks`, `eval.attributes.load.load_classifier` and
             `eval.results.read_report`.
     """
     truth = DatasetFolder(options.truth) if options.truth is not None else None

@@ -13,8 +13,8 @@ from eval.report.people import STYLE as PEOPLE_STYLE
 from eval.report.people import people
 from eval.report.tables import rows_tables
 from eval.results import Report
-from s2f import __version__
 from s2f.runtime.html import STYLE, facts_table, page, table
+from s2f.version import __version__
 
 LISTED = 30  # pictures without landmarks that are named
 AVERAGE = (

@@ -17,20 +17,12 @@ import torch
 from jaxtyping import Bool, Float
 
 from eval.attributes.agreement import controlled_age_rows, controlled_gender_rows
-from eval.attributes.demographics import Voice, drawn
-from eval.attributes.features import (
-    AGE_CLASSES,
-    Faces,
-    Probes,
-    fit_probes,
-    labelled_faces,
-    picture_features,
-    recall_rows,
-    says,
-    share_row,
-)
+from eval.attributes.features import AGE_CLASSES, Faces, Probes, fit_probes, labelled_faces, recall_rows, says
+from eval.faces.drawing import drawn
+from eval.faces.features import picture_features
+from eval.faces.recordings import Voice
 from eval.metrics.correlation import correlation_rows
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws, share_row
 from eval.results import Report, Row
 from eval.simulated.variance import variance_rows
 from s2f.datasets import SPLITS, DatasetFolder, by_identity, numbers

@@ -20,14 +20,14 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.embeddings import verification
-from eval.embeddings.folder import Direction, Embeddings
+from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping
 from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.embeddings.sampled_matching import accuracy_rows, mean_over_trials, wins
 from eval.metrics.bootstrap import bootstrap_accuracy
 from eval.metrics.n_way import n_way
 from eval.metrics.two_way import WEIGHTINGS, accuracy, win_table
-from eval.results import Report, Row
+from eval.results import Direction, Report, Row
 from eval.trial_lists.formats import (
     MatchingList,
     RetrievalList,

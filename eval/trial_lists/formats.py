@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.embeddings.folder import Direction
+from eval.results import Direction
 from s2f.errors import DatasetError, UsageError
 from s2f.runtime.safe_pickle import load_plain
 

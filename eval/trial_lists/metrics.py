@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.metrics.bootstrap import percentile_interval
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws, percentile_interval
 from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.roc import RocCounts, auc, eer
 from eval.metrics.scores import ROWS, CrossScores, Scores

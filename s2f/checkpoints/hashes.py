@@ -1,53 +1,19 @@
-"""`SHA256SUMS`, the list of what a checkpoint folder holds, in the form that `sha256sum -c` reads; and its check."""
+"""`SHA256SUMS`: the list of what a checkpoint folder holds, in the form that `sha256sum -c` reads."""
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from s2f.checkpoints.loading import contained
-from s2f.errors import CheckpointError, S2fError
+from s2f.errors import CheckpointError
 from s2f.runtime.files import file_sha256, write_text
 
 MANIFEST = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 MAX_BYTES = 10_000_000
 AGAIN = "copy the whole checkpoint from its source"
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What a check found.
-
-    Attributes:
-        folder: the folder.
-        files: files whose hash is as listed.
-        networks: networks that load strictly, name to class.
-        faults: one phrase for everything that is wrong.
-    """
-
-    folder: str
-    files: int
-    networks: dict[str, str]
-    faults: list[str]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything is as listed and loads."""
-        return not self.faults
-
-    def json(self) -> str:
-        """One JSON object: the attributes, and `ok`."""
-        return json.dumps(asdict(self) | {"ok": self.ok}, indent=2)
-
-    def table(self) -> str:
-        """Lines for people."""
-        lines = [f"{self.folder}: {self.files} files as listed in {MANIFEST}"]
-        lines += [f"  loads strictly: {name or '(the folder)'} ({kind})" for name, kind in self.networks.items()]
-        lines += [f"  WRONG: {fault}" for fault in self.faults]
-        return "\n".join([*lines, "whole" if self.ok else "NOT whole"])
 
 
 def write_manifest(folder: str | Path) -> Path:
@@ -105,36 +71,30 @@ def read_manifest(folder: Path) -> dict[str, str]:
     return listed
 
 
-def verify(folder: str | Path) -> Verification:
-    """Compare a folder with its list, and load its networks strictly.
+class Compared(NamedTuple):
+    """How many files are as listed, and one phrase for every one that is not."""
+
+    files: int
+    faults: list[str]
+
+
+def compare(folder: str | Path) -> Compared:
+    """Compare the files of a folder with its list.
 
     Args:
         folder: a checkpoint, or the folder of one network.
 
-    Returns:
-        What was found; a folder that does not exist is a fault too.
+    Raises:
+        CheckpointError: no folder, or no list that can be used; see `read_manifest`.
     """
-    from s2f.weights.registry import load_any, network_folders
-
     folder = Path(folder)
-    faults: list[str] = []
-    good = 0
-    networks: dict[str, str] = {}
-    try:
-        if not folder.is_dir():
-            raise CheckpointError("a checkpoint folder", f"no folder at {folder}", "check the spelling")
-        listed = read_manifest(folder)
-        for name, expected in listed.items():
-            fault = _fault(folder, name, expected)
-            faults += [fault] if fault else []
-            good += not fault
-        present = {path.relative_to(folder).as_posix() for path in _files(folder)}
-        faults += [f"{name} is not listed" for name in sorted(present - listed.keys())]
-        for name, part in network_folders(folder).items():
-            networks[name] = type(load_any(contained(part, folder))).__name__
-    except S2fError as error:
-        faults.append(str(error))
-    return Verification(str(folder), good, networks, faults)
+    if not folder.is_dir():
+        raise CheckpointError("a checkpoint folder", f"no folder at {folder}", "check the spelling")
+    listed = read_manifest(folder)
+    faults = [fault for name, expected in listed.items() if (fault := _fault(folder, name, expected))]
+    present = {path.relative_to(folder).as_posix() for path in _files(folder)}
+    unlisted = [f"{name} is not listed" for name in sorted(present - listed.keys())]
+    return Compared(len(listed) - len(faults), [*faults, *unlisted])
 
 
 def _fault(folder: Path, name: str, expected: str) -> str | None:

@@ -9,13 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import s2f
 from s2f.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
+PACKAGED = Path(__file__).parents[2] / "checkpoints"  # in a checkout and in a wheel
 STARTER = "starter"
+INDEX, CONFIG = "model_index.json", "config.json"
+OURS = {"s2f", "encoders", "decoder"}  # packages that an index names for our networks
 WEIGHTS_NAMES = ("model.safetensors", "diffusion_pytorch_model.safetensors")  # ours, and what diffusers writes
 INDEX_NAMES = tuple(f"{name}.index.json" for name in WEIGHTS_NAMES)  # of weights in several files, as diffusers writes
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -28,8 +30,8 @@ Network = TypeVar("Network", bound=Any)
 
 
 def packaged() -> dict[str, Path]:
-    """Return the checkpoints that come with s2f: name to folder, which the same rule finds in a wheel."""
-    return {STARTER: Path(s2f.__file__).parent.parent / "checkpoints" / STARTER}
+    """Return the checkpoints that come with s2f: name to folder."""
+    return {STARTER: PACKAGED / STARTER}
 
 
 def resolve(name_or_path: str | Path) -> Path:
@@ -54,7 +56,7 @@ def resolve(name_or_path: str | Path) -> Path:
         else:
             fix = "check the spelling; nothing is downloaded"
         raise CheckpointError(f"{names} or a checkpoint folder", f"no folder at {folder}", fix)
-    if not (folder / "model_index.json").is_file():
+    if not (folder / INDEX).is_file():
         fix = "pass the folder that `save_pretrained` wrote, not one of its parts"
         raise CheckpointError("a folder with model_index.json", f"{folder} without it", fix)
     return folder
@@ -131,6 +133,25 @@ def load_network(cls: type[Network], folder: str | Path) -> Network:
     return model.eval()
 
 
+def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors that a network's folder stores, by name, from the headers of its files.
+
+    Raises:
+        CheckpointError: a missing or damaged file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in _weights_files(folder):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            got = f"{path}, truncated or damaged ({error})"
+            raise CheckpointError("a complete safetensors file", got, "copy the checkpoint again") from error
+    return shapes
+
+
 def fill(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Path, fix: str = SAME_RUN) -> None:
     """Give a network its tensors, strictly; it keeps copies in its own types.
 
@@ -161,6 +182,29 @@ def fill(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: Pa
 
 def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def network_folders(folder: Path) -> dict[str, Path]:
+    """Folders of the networks of a checkpoint: of one network the folder itself, under the name "".
+
+    Args:
+        folder: a checkpoint, or the folder of one network.
+
+    Returns:
+        Name to folder: what `model_index.json` names, and further sub-folders with a `config.json`.
+
+    Raises:
+        CheckpointError: neither, or a network of ours that the index names is missing.
+    """
+    if (folder / CONFIG).is_file():
+        return {"": folder}
+    index = read_json(contained(folder / INDEX, folder))
+    named = [name for name, value in index.items() if isinstance(value, list) and len(value) == 2 and all(value)]
+    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
+    missing = [name for name in named if name not in found and str(index[name][0]).split(".")[0] in OURS]
+    if missing:
+        raise CheckpointError(f"networks of {folder / INDEX}", f"no {missing[0]}", "copy the whole checkpoint")
+    return found
 
 
 def contained(path: Path, root: Path) -> Path:
@@ -227,7 +271,7 @@ def _refuse_pickle(path: Path) -> None:
 
 def _build(cls: type[Network], folder: Path) -> Network:
     """Build the network its config describes; unknown options are refused, not ignored."""
-    path = contained(folder / "config.json", folder)
+    path = contained(folder / CONFIG, folder)
     config = read_json(path)
     if config.get("_class_name") != cls.__name__:
         got = f"one for {config.get('_class_name')}"

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s2f.checkpoints.hashes import write_manifest
-from s2f.checkpoints.loading import read_json
+from s2f.checkpoints.loading import CONFIG, network_folders, read_json, stored_shapes
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import CheckpointError, UsageError
 from s2f.runtime.files import write_text
-from s2f.weights.registry import load_any, network_folders
-
-if TYPE_CHECKING:
-    from s2f.weights.convert import Source
 
 CONTRACT = re.compile(
     r"sample_rate_hz|.*_samples|fft_size|waveform_scale|power|target_rms|mel_bands|image_.*|unit_norm"
 )
+SOURCE = "source.json"  # where imported weights come from
 QUIET = ("step", "event", "seconds", "lr")
 HEADER = ("step", "event", "effective_batch", "changes", "arguments")  # of a start row; the rest decides the result
 HASHES = ("_hash", "_sha256")
@@ -62,7 +60,7 @@ def write_card(folder: str | Path, facts: CardFacts) -> Path:
         The card.
 
     Raises:
-        CheckpointError: the folder does not load strictly, or a log or an evaluation is damaged.
+        CheckpointError: files are missing or damaged, or a log or an evaluation is.
         UsageError: a licence that is no identifier, or neither a run nor a record of an import.
     """
     folder = Path(folder)
@@ -76,7 +74,7 @@ def compose(folder: Path, facts: CardFacts) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", facts.license):
         fix = "give the identifier of a licence, or `other`"
         raise UsageError("a licence identifier such as apache-2.0 or cc-by-nc-4.0", repr(facts.license), fix)
-    source = folder / "source.json"
+    source = folder / SOURCE
     if facts.run is None and not source.is_file():
         fix = "give the training run with --run, or describe weights made elsewhere by importing them"
         raise UsageError(f"a training run behind {folder}, or {source.name} in it", "neither", fix)
@@ -89,12 +87,17 @@ def compose(folder: Path, facts: CardFacts) -> str:
     return "\n".join([*parts, LIMITS])
 
 
-def imported_card(folder: Path, source: Source, file: str) -> str:
-    """The card of a folder that was imported; its licence is that of the published file, which we cannot know."""
-    title = f"# {source.kind}, imported by s2f\n"
+def imported_card(folder: Path, file: str) -> str:
+    """The card of a folder that was imported; its licence is that of the published file, which we cannot know.
+
+    Args:
+        folder: with the networks and `source.json`.
+        file: what the published file is.
+    """
+    source = read_json(folder / SOURCE)
+    title = f"# {source['kind']}, imported by s2f\n"
     lines = f"Weights of {file}, converted; nothing was trained. Their licence is that of the file.\n"
-    record = json.loads(json.dumps(source.__dict__))
-    return "\n".join([_header("other"), title, lines, _networks(folder), _origin(record), LIMITS])
+    return "\n".join([_header("other"), title, lines, _networks(folder), _origin(source), LIMITS])
 
 
 def _header(license_name: str) -> str:
@@ -107,15 +110,15 @@ def _header(license_name: str) -> str:
 def _networks(folder: Path) -> str:
     rows, contracts = [], []
     for name, part in network_folders(folder).items():
-        network = load_any(part)
-        count = sum(parameter.numel() for parameter in network.parameters())
-        rows.append((name or "(the folder)", type(network).__name__, f"{count:,}"))
-        config = {key: value for key, value in sorted(dict(network.config).items()) if value is not None}
+        config = {key: value for key, value in sorted(read_json(part / CONFIG).items()) if value is not None}
+        kind = str(config.get("_class_name"))
+        count = sum(math.prod(shape) for shape in stored_shapes(part).values())
+        rows.append((name or "(the folder)", kind, f"{count:,}"))
         known = {key: value for key, value in config.items() if CONTRACT.fullmatch(key)}
         if known:
             words = ", ".join(f"`{key}` {value}" for key, value in known.items())
-            contracts.append(f"* {name or type(network).__name__}: {words}")
-    table = _table(("network", "class", "parameters"), rows)
+            contracts.append(f"* {name or kind}: {words}")
+    table = _table(("network", "class", "stored values"), rows)
     inputs = "\n".join(["Input contracts (from `config.json`):", "", *contracts, ""]) if contracts else ""
     digest = f"SHA-256 of the weights begins `{weights_sha256(folder)}`; `s2f weights verify` checks every file.\n"
     return f"## Networks\n\n{table}\n{inputs}\n{digest}"

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from s2f import __version__
 from s2f.errors import OutputError
 from s2f.runtime.files import write_bytes
+from s2f.version import __version__
 
 NOTE = "An average-looking guess made from a voice by a machine; not a likeness of the speaker."
 FACE_NOTE = "An average-looking guess made from the features of a picture by a machine; not a likeness of the person."

@@ -1,4 +1,4 @@
-"""Publishing a checkpoint: to a folder, or to a hub's repository; what is published was verified first."""
+"""Publishing a checkpoint: to a folder, or to a hub's repository; what is published has the hashes that are listed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,51 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
-from s2f.checkpoints.hashes import MANIFEST, read_manifest, verify
+from s2f.checkpoints.hashes import MANIFEST, compare, read_manifest
 from s2f.checkpoints.model_card import CardFacts, write_card
-from s2f.checkpoints.publishable import Saveable
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.runtime.files import whole_folder
 
 CARD = "README.md"
+
+
+class Saveable(Protocol):
+    """A model that writes a checkpoint folder."""
+
+    def save_pretrained(self, folder: str | Path, /) -> None:
+        """Write the folder."""
+
+
+class Publishable:
+    """Base of models that can be published."""
+
+    def push_to_hub(
+        self: Saveable,
+        repo_id: str | None = None,
+        *,
+        card: CardFacts,
+        to_folder: str | Path | None = None,
+        private: bool = False,
+    ) -> str:
+        """Publish this model with a model card; see `publish`.
+
+        Args:
+            repo_id: repository `owner/name` of the hub.
+            card: licence, training run and evaluations for the card.
+            to_folder: folder to make instead; nothing is sent anywhere.
+            private: make the repository private.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            CheckpointError: see `s2f.checkpoints.model_card.write_card`.
+            OutputError: `to_folder` exists, or the hub cannot be reached or refuses.
+            UsageError: neither or both of `repo_id` and `to_folder`.
+        """
+        return publish_model(self, card, repo_id, to_folder, private)
 
 
 def publish(
@@ -42,9 +79,8 @@ def publish(
     if (repo_id is None) == (to_folder is None):
         got = "neither" if repo_id is None else "both"
         raise UsageError("a repository or a folder to publish to", got, "give one of the two")
-    found = verify(folder)
-    if not found.ok:
-        raise CheckpointError(f"a whole checkpoint at {folder}", found.faults[0], "see `s2f weights verify`")
+    if faults := compare(folder).faults:
+        raise CheckpointError(f"a whole checkpoint at {folder}", faults[0], "see `s2f weights verify`")
     if not (folder / CARD).is_file():
         raise CheckpointError(f"a model card in {folder}", "none", "write it with `s2f weights card`")
     files = [*read_manifest(folder), MANIFEST]
@@ -83,9 +119,8 @@ def _copy(folder: Path, files: list[str], final: Path) -> str:
         for name in files:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, partial / name)
-        copied = verify(partial)
-        if not copied.ok:
-            raise OutputError(f"a whole copy at {final}", copied.faults[0], "look at the disk, and try again")
+        if faults := compare(partial).faults:
+            raise OutputError(f"a whole copy at {final}", faults[0], "look at the disk, and try again")
     return str(final)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_NO, EXIT_OK, typed
+from s2f.commands.program import EXIT_NO, EXIT_OK, typed
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from s2f import __version__, audio
+from s2f import audio
 from s2f.checkpoints import loading
 from s2f.errors import S2fError
 from s2f.faces import detection
+from s2f.version import __version__
 
 CORE = (
     *("torch", "torchvision", "diffusers", "accelerate", "safetensors", "kornia", "librosa", "numpy", "scipy"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 
 LISTS = {
     "metadata": "published tables, or folders that hold them",

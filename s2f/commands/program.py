@@ -1,28 +1,107 @@
-"""A program with commands: parsing, hints at misspelt options, one sentence about what went wrong, exit codes."""
+"""Command lines: programs with commands, typed options, hints at misspelt ones, errors and exit codes."""
 
 from __future__ import annotations
 
+import inspect
 import keyword
 import os
 import re
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Protocol, TypeVar, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser
+from docstring_parser import parse
+from jsonargparse import ArgumentParser, Namespace
 
-from s2f import __version__
-from s2f.commands.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain, did_you_mean, unknown_option
-from s2f.errors import AssetMissing, S2fError
+from s2f.errors import AssetMissing, S2fError, did_you_mean
+from s2f.version import __version__
 
+EXIT_OK, EXIT_NO, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 QUIET_LIBRARIES = {"DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error", **OFFLINE}
+
+Arguments = TypeVar("Arguments")
+_UNKNOWN = re.compile(r"unrecognized arguments: --(\w+)|[Oo]ption '(\w+)' is not accepted|not accept option '(\w+)'")
+
+
+def unknown_option(message: str) -> str | None:
+    """Name of the unknown option in one of jsonargparse's messages, about command line or file; None for others."""
+    found = _UNKNOWN.search(message)
+    return next(name for name in found.groups() if name) if found else None
+
+
+def typed(kind: type[Arguments], arguments: Namespace) -> Arguments:
+    """Arguments of a parser as the dataclass that documents them."""
+    return kind(**{field.name: arguments[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def add_options(parser: ArgumentParser, config: type, places: Collection[str]) -> None:
+    """Add the fields of a command's dataclass, described by its docstring and those of its bases.
+
+    Args:
+        parser: of the command.
+        config: dataclass. A switch that is off unless asked for becomes a flag without a value, a sequence an option
+            that takes several words.
+        places: fields that are given by place and already added.
+    """
+    documented = (parse(base.__doc__ or "").params for base in config.__mro__[::-1])
+    about = {entry.arg_name: entry.description for entries in documented for entry in entries}
+    types = get_type_hints(config)
+    for field in fields(config):
+        if field.name in places:
+            continue
+        name, kind = f"--{field.name}", types[field.name]
+        if field.default is False:
+            parser.add_argument(name, action="store_true", help=about[field.name])
+        elif get_origin(kind) is Sequence:
+            (element,), given = get_args(kind), getattr(config, field.name)
+            parser.add_argument(name, nargs="+", type=element, default=list(given), help=about[field.name])
+        else:
+            parser.add_argument(name, type=kind, default=field.default, help=about[field.name])
+
+
+def complain(message: str, program: str = "s2f") -> None:
+    """Print one sentence about what went wrong, on standard error, under the program's name."""
+    print(f"{program}: error: " + " ".join(message.split()), file=sys.stderr)
+
+
+def exit_code(
+    work: Callable[[], int],
+    program: str,
+    hint: Callable[[str], str],
+    when_interrupted: Callable[[], str] = lambda: "",
+) -> int:
+    """Do a program's work; what goes wrong becomes one sentence on standard error and an exit code.
+
+    Args:
+        work: parses and does what is asked; returns its exit code.
+        program: what is typed.
+        hint: takes the message about a wrong command line to a clause that helps, or to an empty text.
+        when_interrupted: a clause that says how to go on after an interruption.
+
+    Returns:
+        What `work` returns, 2 for bad input or usage, 130 when interrupted.
+    """
+    try:
+        return work()
+    except SystemExit as stop:  # --help, --version and --print_config end here
+        return int(stop.code or EXIT_OK)
+    except ArgumentError as error:
+        complain("; ".join(filter(None, (str(error), hint(str(error))))), program)
+        return EXIT_BAD_INPUT
+    except S2fError as error:
+        complain(str(error), program)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        complain("; ".join(filter(None, ("interrupted", when_interrupted()))), program)
+        return EXIT_INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -32,9 +111,9 @@ class Program:
     Attributes:
         name: what is typed.
         about: one sentence for its help.
-        package: where the modules are, named like the commands (`import_` for a keyword of Python). Those of rooms
-            above this one, which it may not import, are entry points of this name. A module may have a `PROGRAM` of
-            its own instead, which then gets the words after the command.
+        package: where the modules are, named like the commands (`_` for `-`, `import_` for a keyword of Python). Those
+            of rooms above this one, which it may not import, are entry points of this name. A module may have a
+            `PROGRAM` of its own instead, which then gets the words after the command.
         commands: one line about each command.
         online: commands that may use the network.
     """
@@ -59,29 +138,20 @@ class Program:
         for name, value in QUIET_LIBRARIES.items():
             if chosen not in self.online or name not in OFFLINE:
                 os.environ.setdefault(name, value)
-        try:
-            if chosen and (inner := getattr(self._module(chosen), "PROGRAM", None)):
-                return inner.main(words[words.index(chosen) + 1 :])
-            parser = self._parser(words)
-            arguments = parser.parse_args(words)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return int(self._module(arguments.command).run(arguments[arguments.command]))
-        except SystemExit as stop:  # --help, --version and --print_config end here
-            return int(stop.code or 0)
-        except ArgumentError as error:
-            complain(f"{error}{self._nearest(str(error), words)}", self.name)
-            return EXIT_BAD_INPUT
-        except S2fError as error:
-            complain(str(error), self.name)
-            return EXIT_BAD_INPUT
-        except KeyboardInterrupt:
-            complain("interrupted", self.name)
-            return EXIT_INTERRUPTED
+        return exit_code(lambda: self._run(words, chosen), self.name, lambda message: self._nearest(message, chosen))
+
+    def _run(self, words: Sequence[str], chosen: str | None) -> int:
+        if chosen and (inner := getattr(self._module(chosen), "PROGRAM", None)):
+            return int(inner.main(words[words.index(chosen) + 1 :]))
+        arguments = self._parser(chosen).parse_args(words)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(self._module(arguments.command).run(arguments[arguments.command]))
 
     def _module(self, name: str) -> ModuleType:
         """Import the module of a command; some need slow imports."""
-        module = f"{self.package}.{name}_" if keyword.iskeyword(name) else f"{self.package}.{name}"
+        word = name.replace("-", "_")
+        module = f"{self.package}.{word}_" if keyword.iskeyword(word) else f"{self.package}.{word}"
         if find_spec(module) is not None:
             return import_module(module)
         plugged = entry_points(group=self.package, name=name)
@@ -90,11 +160,10 @@ class Program:
             raise AssetMissing(f"the command {self.name} {name}", got, "install s2f again: `pip install -e '.[all]'`")
         return next(iter(plugged)).load()
 
-    def _parser(self, words: Sequence[str]) -> ArgumentParser:
+    def _parser(self, chosen: str | None) -> ArgumentParser:
         """Build the parser; only the chosen command's options are added, because some need slow imports."""
         parser = ArgumentParser(prog=self.name, description=self.about, version=__version__, exit_on_error=False)
         commands = parser.add_subcommands(dest="command", required=True)
-        chosen = self._chosen(words)
         for name, about in self.commands.items():
             command = ArgumentParser(description=about, exit_on_error=False)
             if name == chosen:
@@ -103,16 +172,15 @@ class Program:
             commands.add_subcommand(name, command, help=about)
         return parser
 
-    def _nearest(self, message: str, words: Sequence[str]) -> str:
+    def _nearest(self, message: str, chosen: str | None) -> str:
         """Say which option an unknown one, on the command line or in a file, was probably meant to be."""
         unknown = unknown_option(message)
-        chosen = self._chosen(words)
         if not unknown or not chosen:
-            return f"; `{self.name} --help` lists the commands, `{self.name} COMMAND --help` their options"
+            return f"`{self.name} --help` lists the commands, `{self.name} COMMAND --help` their options"
         command = ArgumentParser(exit_on_error=False)
         self._module(chosen).add_arguments(command)
         options = re.findall(r"--(\w+)", command.format_help())
-        return "; " + (did_you_mean(unknown, options) or f"`{self.name} {chosen} --help` lists the options")
+        return did_you_mean(unknown, options) or f"`{self.name} {chosen} --help` lists the options"
 
     def _chosen(self, words: Sequence[str]) -> str | None:
         """The command: the first word that names one."""
@@ -123,3 +191,50 @@ def _underscored(word: str) -> str:
     """Spell an option's name as its field: `--batch-size=4` becomes `--batch_size=4`."""
     name, equals, value = word.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value if re.match(r"--\w", word) else word
+
+
+class Recipe(Protocol):
+    """Arguments of a training command, which know what is safe when it is interrupted."""
+
+    def what_is_safe(self) -> str:
+        """A clause that says from which checkpoint an interrupted run goes on."""
+
+
+Recipes = TypeVar("Recipes", bound=Recipe)
+
+
+def run_training(
+    arguments_class: type[Recipes], train: Callable[[Recipes], None], argv: Sequence[str] | None = None
+) -> int:
+    """Parse flags and a `--config` file, then train; the body of every `train_*.py`.
+
+    The command line beats the file, an unknown key is an error, and `--dry-run` prints the resolved tree.
+
+    Args:
+        arguments_class: dataclass of the recipe.
+        train: called with the parsed arguments.
+        argv: command line without the program name; None takes the process's.
+
+    Returns:
+        Exit code: 0 done, 2 bad input, 130 interrupted.
+    """
+    parser = ArgumentParser(description=inspect.getdoc(arguments_class), exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML recipe, see s2f/recipes")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
+    parser.add_class_arguments(arguments_class, None)
+    given: list[Recipes] = []
+
+    def work() -> int:
+        parsed = parser.parse_args(argv)
+        if parsed.pop("dry_run"):
+            print(parser.dump(parsed, skip_unset=False), end="")
+            return EXIT_OK
+        values = {name: value for name, value in parsed.as_dict().items() if name != "config"}
+        given.append(arguments_class(**values))
+        train(given[0])
+        return EXIT_OK
+
+    def hint(message: str) -> str:
+        return did_you_mean(unknown_option(message), inspect.signature(arguments_class).parameters)
+
+    return exit_code(work, parser.prog, hint, lambda: given[0].what_is_safe() if given else "")

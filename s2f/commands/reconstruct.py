@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_BAD_INPUT, EXIT_OK, complain, typed
+from s2f.commands.program import EXIT_BAD_INPUT, EXIT_OK, complain, typed
 from s2f.errors import OutputError, S2fError, UsageError
 
 if TYPE_CHECKING:

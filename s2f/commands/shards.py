@@ -1,4 +1,4 @@
-"""`s2f shards`: pack a dataset's voices and face features into tar files."""
+"""`s2f shards`: pack a dataset's voices and face features into tar files, or index such files."""
 
 from __future__ import annotations
 
@@ -7,49 +7,72 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
+from s2f.errors import UsageError
 
 
 @dataclass(frozen=True)
 class ShardsConfig:
     """Arguments of `s2f shards`.
 
-    Attributes:
+    Args:
         data: dataset folder to pack.
-        out: folder for the shards.
+        out: folder for the shards; the same command resumes an interrupted one.
         face_encoder: folder of the face encoder whose features are stored.
         samples_per_shard: samples in one tar.
-        skip_bad: leave out rows that cannot be used.
+        skip_bad: leave out rows that cannot be used, and list them in skipped.csv.
         device: cpu, cuda, cuda:1, mps.
+        index: instead of packing, write the tables of a folder whose tars were made elsewhere.
     """
 
-    data: str
-    out: str
-    face_encoder: str
+    data: str | None = None
+    out: str | None = None
+    face_encoder: str | None = None
     samples_per_shard: int = 1000
     skip_bad: bool = False
     device: str = "cpu"
+    index: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a command line that neither packs nor indexes.
+
+        Raises:
+            UsageError: what packing needs is missing, or stands beside `--index`.
+        """
+        given = {"DATA": self.data, "OUT": self.out, "--face_encoder": self.face_encoder}
+        named = [name for name, value in given.items() if value is not None]
+        if self.index is not None and named:
+            raise UsageError("`--index FOLDER` alone", f"{', '.join(named)} beside it", "leave the others out")
+        if self.index is None and len(named) < len(given):
+            missing = ", ".join(name for name in given if name not in named)
+            expected = "s2f shards DATA OUT --face_encoder DIR, or s2f shards --index FOLDER"
+            raise UsageError(expected, f"no {missing}", "give what is missing")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("data", help="dataset folder to pack")
-    parser.add_argument("out", help="folder for the shards; the same command resumes an interrupted one")
-    parser.add_argument("--face_encoder", required=True, help="folder of the face encoder whose features are stored")
-    parser.add_argument("--samples_per_shard", type=int, default=1000, help="samples in one tar")
-    parser.add_argument("--skip_bad", action="store_true", help="leave out rows that cannot be used: skipped.csv")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
+    parser.add_argument("data", nargs="?", help="dataset folder to pack")
+    parser.add_argument("out", nargs="?", help="folder for the shards; the same command resumes an interrupted one")
+    add_options(parser, ShardsConfig, ("data", "out"))
 
 
 def run(arguments: Namespace) -> int:
-    """Pack and print what was packed; 0 done."""
+    """Pack or index, and print what there is now; 0 done."""
     from s2f.checkpoints.encoders import load_face_encoder
     from s2f.datasets import DatasetFolder
     from s2f.runtime.processes import processes
+    from s2f.shards.reading import index_shards
     from s2f.shards.writing import write_shards
 
     config = typed(ShardsConfig, arguments)
-    data, encoder, out = DatasetFolder(config.data), load_face_encoder(config.face_encoder), Path(config.out)
+    if config.index is not None:
+        print(f"{config.index}: {len(index_shards(Path(config.index)))} samples")
+        return EXIT_OK
+    data, encoder, out = (
+        DatasetFolder(str(config.data)),
+        load_face_encoder(str(config.face_encoder)),
+        Path(str(config.out)),
+    )
     done = write_shards(data, encoder, out, config.samples_per_shard, device=config.device, skip_bad=config.skip_bad)
     if not processes().is_main:
         return EXIT_OK

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    from s2f.simulate.dataset.run import SimulateConfig
+    from s2f.simulate.dataset.config import SimulateConfig
 
     parser.add_argument("out", help="folder for the dataset")
     parser.add_class_arguments(SimulateConfig, skip={"out"})
@@ -17,7 +17,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Simulate and print what an ideal observer reaches; 0 done."""
-    from s2f.simulate.dataset.run import SimulateConfig, simulate
+    from s2f.simulate.dataset.config import SimulateConfig
+    from s2f.simulate.dataset.run import simulate
     from s2f.simulate.dataset.truth import calibration
 
     print(calibration(simulate(typed(SimulateConfig, arguments))))

@@ -44,7 +44,7 @@ KINDS: dict[str, Kind] = {
     "missing_table": Kind(
         "error",
         "tables that are not there",
-        "check the path; tars without tables need `python -m s2f.shards.reading DIR`",
+        "check the path; tars without tables need `s2f shards --index DIR`",
     ),
     "missing_column": Kind(
         "error", "columns that are not there", "add them; the first line names them, between commas"
@@ -68,7 +68,7 @@ KINDS: dict[str, Kind] = {
     ),
     "missing_file": Kind("error", "files that are not there", "copy them, or remove their rows"),
     "empty_file": Kind("error", "files without content", "copy them again, or remove their rows"),
-    "beyond_tar": Kind("error", "samples outside their tar", "copy the tar, or run `python -m s2f.shards.reading DIR`"),
+    "beyond_tar": Kind("error", "samples outside their tar", "copy the tar, or run `s2f shards --index DIR`"),
     "unreadable_recording": Kind("error", "opened recordings that cannot be used", "repair or remove them"),
     "unreadable_picture": Kind("error", "opened pictures that cannot be read", "repair or remove them"),
     "speaker_in_two_splits": Kind("error", "speakers in two splits", "move each to one split"),

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from s2f.errors import AssetMissing, ImageError
+from s2f.faces.images import Picture, resized
 
 DETECTOR_FILE = "mmod_human_face_detector.dat"
 DETECTOR_VARIABLE = "S2F_FACE_DETECTOR"
@@ -216,3 +218,25 @@ def face_detector(name: Literal["auto", "cnn", "hog"], gpu: int = 0) -> tuple[Fa
         except AssetMissing:
             name = "hog"
     return (FaceDetector(), "cnn") if name == "cnn" else (HogDetector(), "hog")
+
+
+def find_faces(image: Picture, detector: FaceDetector, search_px: int) -> list[FaceBox]:
+    """Find faces in a picture of any size.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        detector: the detector.
+        search_px: a longer side is reduced to this first; one below 224 px is enlarged to 224.
+
+    Returns:
+        The faces in pixels of `image`, most confident first.
+    """
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    scale = min(max(longer, LEAST_SEARCH_PX), search_px) / longer
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    searched = resized(image, new_width, new_height, Image.Resampling.BILINEAR)
+    return [box.mapped(0, 0, width / new_width, height / new_height) for box in detector.detect(searched)]
+
+
+LEAST_SEARCH_PX = 224

@@ -100,3 +100,13 @@ def spread(items: Sequence, count: int = SHOWN) -> list:
 def grid(rows: Sequence[Sequence[Float[Tensor, "3 H W"]]]) -> Image.Image:
     """Contact sheet: one list of images per row, all of one size, all rows equally long."""
     return to_pil(make_grid([image for row in rows for image in row], nrow=len(rows[0]), padding=0))
+
+
+Picture = UInt8[np.ndarray, "H W 3"]
+
+
+def resized(image: Picture, width: int, height: int, how: Image.Resampling) -> Picture:
+    """A picture at another size; itself where it has that size."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), how))

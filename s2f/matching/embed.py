@@ -17,7 +17,6 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from s2f import __version__
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.datasets import PEOPLE_COLUMNS, DatasetFolder, Row
 from s2f.errors import BadFile, DatasetError, OutputError
@@ -25,6 +24,7 @@ from s2f.faces.dynamic_images import face_tracks
 from s2f.matching.media import Media, middle
 from s2f.matching.model import MatchingModel
 from s2f.runtime.files import write_csv, write_text
+from s2f.version import __version__
 
 CHUNK = 64
 ABOUT, PROGRESS = "embeddings.json", "progress.json"

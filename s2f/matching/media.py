@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from s2f.datasets import DatasetFolder, Row
+from s2f.datasets import DatasetFolder, Recording, Row, name_of, recording_of
 from s2f.errors import AudioError, BadFile, DatasetError, RecipeError
 from s2f.faces.dynamic_images import Formulation, as_picture, dynamic_image, windows
 from s2f.faces.images import load_image, to_bytes
-from s2f.training.speech2face.targets import Recording, name_of, recording_of
 
 
 class Media:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from encoders.voice.base import VoiceEncoder
 from s2f.checkpoints import loading
 from s2f.checkpoints.encoders import load_face_encoder, load_voice_encoder
 from s2f.checkpoints.hashes import write_manifest
-from s2f.checkpoints.publishable import Publishable
+from s2f.checkpoints.publish import Publishable
 from s2f.errors import CheckpointError, UsageError
 from s2f.faces.dynamic_images import Formulation
-from s2f.matching.heads import HEADS, EmbeddingHead, MatchingHead
+from s2f.matching.heads import HEADS, Direction, EmbeddingHead, MatchingHead, PairHead
 from s2f.runtime.files import replaced_entries, write_text
 
 CLASS_NAME = "MatchingModel"
@@ -156,8 +157,8 @@ class MatchingModel(Publishable, nn.Module):
         with replaced_entries(folder) as partial:
             for name, network in self.named_children():
                 network.save_pretrained(partial / name)  # type: ignore[operator]
-                index[name] = [type(network).__module__, type(network).__name__]
-            write_text(partial / "model_index.json", json.dumps(index, indent=2) + "\n")
+                index[name] = ["s2f", type(network).__name__]
+            write_text(partial / loading.INDEX, json.dumps(index, indent=2) + "\n")
         write_manifest(folder)
 
     @classmethod
@@ -168,15 +169,20 @@ class MatchingModel(Publishable, nn.Module):
             CheckpointError: absent, damaged or another kind of checkpoint.
         """
         folder = loading.resolve(folder)
-        index = loading.read_json(folder / "model_index.json")
+        index = loading.read_json(folder / loading.INDEX)
         if index.get("_class_name") != CLASS_NAME:
             got = f"{index.get('_class_name')} in {folder}"
             raise CheckpointError("a checkpoint of train_matching.py", got, "give its folder `model`")
         parts = {name: loading.contained(folder / name, folder) for name in (*PARTS, "dynamic_encoder")}
-        head_class = HEADS.get(str(loading.read_json(parts["head"] / "config.json").get("_class_name")))
+        head_class = HEADS.get(str(loading.read_json(parts["head"] / loading.CONFIG).get("_class_name")))
         if head_class is None:
             raise CheckpointError(f"a head of class {', '.join(HEADS)} in {folder / 'head'}", "none", "copy it again")
         third = load_face_encoder(parts["dynamic_encoder"]) if "dynamic_encoder" in index else None
         head = loading.load_network(head_class, parts["head"])
         encoders = load_voice_encoder(parts["voice_encoder"]), load_face_encoder(parts["face_encoder"])
         return cls(*encoders, head, third, index.get("voice_seconds"), index.get("dynamic")).eval()
+
+
+def directions(model: MatchingModel) -> Sequence[Direction]:
+    """The directions a model can answer: both, or that for which its joint scorer was trained."""
+    return ("v2f", "f2v") if isinstance(model.head, PairHead) else (model.head.config.direction,)

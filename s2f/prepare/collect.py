@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s2f.commands.options import check_names
-from s2f.errors import UsageError
+from s2f.errors import UsageError, check_names
 from s2f.prepare.adaptors import ADAPTORS
 from s2f.prepare.config import PrepareConfig
 from s2f.prepare.join import join

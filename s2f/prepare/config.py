@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from s2f.commands.options import check_names
-from s2f.errors import UsageError
+from s2f.errors import UsageError, check_names
 
 FLAGS = ("clipped", "damaged", "little_speech", "several_faces", "small_face", "no_face")
 TABLES_ONLY = ("root", "out", "faces", "faces_root", "metadata", "split", "split_list", "split_seed")

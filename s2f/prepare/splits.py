@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s2f.commands.options import check_names
 from s2f.datasets import SPLITS, Row
-from s2f.errors import DatasetError, UsageError
+from s2f.errors import DatasetError, UsageError, check_names
 from s2f.prepare.sources.people_tables import VOXCELEB1_IDS, name_key, voxceleb1_id
 from s2f.prepare.split_lists import read_lines, read_table
 from s2f.runtime.files import file_sha256

@@ -1,30 +1,24 @@
 """Fit what the voice leaves open, and say how much of the face it explains.
 
-python -m s2f.reconstruction.fit_unexplained PIPELINE DATA [--split val] [--rank 32] [--seconds 6]
-
-Adds the part `unexplained` (see `s2f.reconstruction.unexplained`) to a pipeline folder and prints the share of the
-variance of face features that the voice explains on the same people, overall and within gender, with an interval from
-resampled speakers and with voices dealt to other speakers. Take people that the voice encoder did not learn from.
+`s2f weights fit-unexplained PIPELINE DATA` adds the part `unexplained` (see `s2f.reconstruction.unexplained`) to a
+pipeline folder and prints the share of the variance of face features that the voice explains on the same people,
+overall and within gender, with an interval from resampled speakers and with voices dealt to other speakers. Take people
+that the voice encoder did not learn from.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from jsonargparse import ArgumentParser
 
 from s2f import audio
 from s2f.checkpoints import loading
 from s2f.checkpoints.hashes import write_manifest
-from s2f.commands.options import answer
 from s2f.datasets import DatasetFolder, by_identity
 from s2f.errors import DatasetError
 from s2f.faces.features import direction_means, face_features
@@ -39,7 +33,7 @@ GROUPS = {"U": "everybody", "G": "within gender", "f": "women", "m": "men"}
 
 @dataclass(frozen=True)
 class UnexplainedConfig:
-    """Arguments of the command.
+    """Arguments of `s2f weights fit-unexplained`.
 
     Args:
         pipeline: checkpoint folder to add the part to.
@@ -225,26 +219,3 @@ def add_unexplained(config: UnexplainedConfig) -> str:
         interval = f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
         lines.append(f"{GROUPS[group]:15}{row['value']:8.3f}{interval:>20}{row['shuffled']:10.3f}{row['n']:6}")
     return "\n".join(lines)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: arguments without the program name; None takes the process's own.
-
-    Returns:
-        0 done, 2 bad input or usage.
-    """
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    parser = ArgumentParser(
-        prog="python -m s2f.reconstruction.fit_unexplained", description=__doc__.split("\n")[0], exit_on_error=False
-    )
-    parser.add_argument("pipeline", help="checkpoint folder to add the part to")
-    parser.add_argument("data", help="dataset folder")
-    parser.add_class_arguments(UnexplainedConfig, skip={"pipeline", "data"})
-    return answer(lambda: add_unexplained(UnexplainedConfig(**parser.parse_args(argv).as_dict())))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

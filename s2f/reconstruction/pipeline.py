@@ -16,23 +16,26 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-import s2f
+from decoder.normalized import NormalizedFaceDecoder
+from encoders.face.compact import CompactFaceEncoder
+from encoders.face.vgg_face import VGGFace
+from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from s2f import audio
 from s2f.checkpoints import loading
 from s2f.checkpoints.hashes import write_manifest
-from s2f.checkpoints.publishable import Publishable
+from s2f.checkpoints.publish import Publishable
 from s2f.errors import AudioError, CheckpointError, ImageError, UsageError
 from s2f.faces.features import direction_means
 from s2f.faces.images import to_pil, to_tensor
-from s2f.reconstruction.unexplained import decoder_scale
+from s2f.reconstruction.unexplained import UnexplainedVariation, decoder_scale
 from s2f.runtime.devices import existing_device
 from s2f.runtime.files import replaced_entries
 
 COMPONENTS = {
-    "voice_encoder": ("Speech2FaceVoiceEncoder",),
-    "face_encoder": ("VGGFace", "CompactFaceEncoder"),
-    "decoder": ("NormalizedFaceDecoder",),
-    "unexplained": ("UnexplainedVariation",),
+    "voice_encoder": (Speech2FaceVoiceEncoder,),
+    "face_encoder": (VGGFace, CompactFaceEncoder),
+    "decoder": (NormalizedFaceDecoder,),
+    "unexplained": (UnexplainedVariation,),
 }
 OPTIONAL = ("unexplained",)
 
@@ -98,17 +101,18 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
         """
         target = existing_device(device)
         folder = loading.resolve(name_or_path)
-        index = loading.read_json(folder / "model_index.json")
+        index = loading.read_json(folder / loading.INDEX)
         networks = {}
         for name, choices in COMPONENTS.items():
             entry = index.get(name)
             if name in OPTIONAL and entry in (None, [None, None]):
                 continue
-            if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in choices:
-                expected = f"{name} of class {' or '.join(choices)} in {folder / 'model_index.json'}"
+            by_name = {choice.__name__: choice for choice in choices}
+            if not isinstance(entry, list) or len(entry) != 2 or entry[1] not in by_name:
+                expected = f"{name} of class {' or '.join(by_name)} in {folder / 'model_index.json'}"
                 raise CheckpointError(expected, f"{entry}", "pass a Speech2Face checkpoint")
             part = loading.contained(folder / name, folder)
-            networks[name] = loading.load_network(getattr(s2f, entry[1]), part)
+            networks[name] = loading.load_network(by_name[entry[1]], part)
         return cls(**networks).to(target)
 
     def save_pretrained(self, save_directory: str | Path, max_shard_size: int | str | None = None) -> None:
@@ -130,7 +134,7 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             **kwargs: configuration values; networks as (module, class name).
         """
         for name in COMPONENTS.keys() & kwargs.keys():
-            if kwargs[name][1] in s2f.__all__:
+            if kwargs[name][1] in {choice.__name__ for choice in COMPONENTS[name]}:
                 kwargs[name] = ("s2f", kwargs[name][1])
         super().register_to_config(**kwargs)
 
@@ -247,7 +251,7 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             raise UsageError(expected, got, "correct them")
         if samples and self.unexplained is None:
             expected, got = "a checkpoint with the part `unexplained` to draw samples from", "one without it"
-            fix = "fit it with `python -m s2f.reconstruction.fit_unexplained CHECKPOINT DATA`, or ask for no samples"
+            fix = "fit it with `s2f weights fit-unexplained CHECKPOINT DATA`, or ask for no samples"
             raise CheckpointError(expected, got, fix)
         return given
 

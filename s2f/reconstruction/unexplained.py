@@ -4,7 +4,7 @@ A voice encoder predicts about the mean of all faces that go with a voice. What 
 did not learn from: residual = true feature - slope * predicted feature, both at the scale the decoder uses. The slope
 is that of least squares, because a prediction may have full length while a mean of unit vectors is shorter. A draw is
 slope * prediction + residual. Not from a paper: the residual is taken as Gaussian and as the same for all voices.
-`python -m s2f.reconstruction.fit_unexplained` fits it.
+`s2f weights fit-unexplained` fits it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Feature shards: a dataset folder whose sound and face features lie in WebDataset tars (docs/contracts.md).
 
-python -m s2f.shards.reading FOLDER
-
-`s2f shards` writes such a folder. The command above indexes tars that were made elsewhere: it writes voices.csv, and
+`s2f shards` writes such a folder. `s2f shards --index` indexes tars that were made elsewhere: it writes voices.csv, and
 people.csv where there is none.
 """
 
@@ -11,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,11 +16,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 from encoders.face.base import FaceEncoder
-from s2f.commands.options import answer
 from s2f.datasets import INDEX_AGAIN, PEOPLE_COLUMNS, DatasetFolder, Row, read_member
 from s2f.errors import DatasetError, OutputError, S2fError
 from s2f.runtime.files import write_csv
@@ -167,11 +162,6 @@ def _facts(content: bytes, name: str) -> Row:
     return {k: v if isinstance(v, str) else "" if v is None else json.dumps(v) for k, v in facts.items()}
 
 
-def read_audio(root: Path, row: Row) -> bytes:
-    """Encoded recording (FLAC) of a row of a shard folder's voices.csv; see `s2f.datasets.read_member` for errors."""
-    return read_member(root, row, "audio")
-
-
 def read_face_feature(root: Path, row: Row) -> Float[np.ndarray, " D"]:
     """Face feature of a row of a shard folder's voices.csv.
 
@@ -198,28 +188,3 @@ def read_face_feature(root: Path, row: Row) -> Float[np.ndarray, " D"]:
         got = f"{feature.dtype} of shape {feature.shape} in sample {row['key']} of {root / row['path']}"
         raise DatasetError("a finite float face feature (D,)", got, "make that shard again")
     return feature.astype(np.float32)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Index the shards of a folder.
-
-    Args:
-        argv: arguments without the program name; None takes the process's own.
-
-    Returns:
-        0 done, 2 bad input or usage.
-    """
-    parser = ArgumentParser(
-        prog="python -m s2f.shards.reading", description=__doc__.split("\n")[0], exit_on_error=False
-    )
-    parser.add_argument("folder", help="where the tars lie")
-
-    def work() -> str:
-        folder = Path(parser.parse_args(argv).folder)
-        return f"{folder}: {len(index_shards(folder))} samples"
-
-    return answer(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,7 +17,6 @@ import torch
 from tqdm import tqdm
 
 from encoders.face.base import FaceEncoder
-from s2f import __version__
 from s2f.audio import flac_bytes
 from s2f.datasets import SPLITS, DatasetFolder, Row
 from s2f.errors import AssetMissing, CheckpointError, DatasetError, OutputError, UsageError
@@ -36,6 +35,7 @@ from s2f.shards.reading import (
     shard_name,
     write_rows,
 )
+from s2f.version import __version__
 
 SEED = 0
 SKIPPED = ".skipped.csv"  # after the name of a tar

@@ -10,18 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from s2f import __version__
 from s2f.checkpoints.hashes import write_manifest
 from s2f.checkpoints.loading import named
+from s2f.checkpoints.model_card import SOURCE, imported_card
+from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.matching.model import MatchingModel
 from s2f.runtime.files import file_sha256, whole_folder, write_text
-from s2f.weights.conversion import ChannelOrder, Conversion
+from s2f.version import __version__
 from s2f.weights.formats.limits import require_size
 from s2f.weights.kinds import KINDS, Kind
+from s2f.weights.networks.conversion import ChannelOrder, Conversion
 from s2f.weights.registry import load_any
 
-SOURCE = "source.json"
 SAME = 1e-3  # of the largest weight: files in half precision are this close, other networks are not
 
 
@@ -82,8 +83,6 @@ def import_weights(
         UsageError: an unknown kind, a channel order that is missing or contradicts what is known, or a channel order or
             a reference for a network without pictures.
     """
-    from s2f.checkpoints.provenance import weights_sha256
-
     if kind not in KINDS:
         raise UsageError(f"a kind of {', '.join(KINDS)}", repr(kind), "`s2f weights import --help` describes them")
     path, folder, known = Path(file), Path(out), KINDS[kind]
@@ -107,15 +106,13 @@ def import_weights(
         conversion.left_out,
         weights_sha256(reference) if reference is not None else None,
     )
-    from s2f.checkpoints.model_card import imported_card
-
     with whole_folder(folder) as partial:
         if "" in networks:
             networks[""].save_pretrained(partial)
         else:
             MatchingModel(**networks).save_pretrained(partial)
         write_text(partial / SOURCE, json.dumps(asdict(source), indent=2) + "\n")
-        write_text(partial / "README.md", imported_card(partial, source, known.file))
+        write_text(partial / "README.md", imported_card(partial, known.file))
         write_manifest(partial)
     return source
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2f.weights.conversion import ChannelOrder, Conversion
 from s2f.weights.networks import fast_resnet, ir_resnet, soundnet, thin_resnet, vgg_face, vgg_m
+from s2f.weights.networks.conversion import ChannelOrder, Conversion
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,11 @@ from tqdm import tqdm
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.base import FaceEncoder
 from encoders.voice.base import VoiceEncoder
-from s2f import __version__
-from s2f.checkpoints.loading import contained
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import AssetMissing, CheckpointError, OutputError
 from s2f.runtime.files import whole_folder
-from s2f.weights.registry import load_any, network_folders
+from s2f.version import __version__
+from s2f.weights.registry import load_networks
 
 INSTALL = "pip install 's2f[onnx]'"
 TOLERANCE = 1e-4  # of the largest value, and at least of 1
@@ -128,7 +127,7 @@ def export_onnx(folder: str | Path, out: str | Path) -> list[Exported]:
     folder, final = Path(folder), Path(out)
     if final.exists():
         raise OutputError("a folder that does not exist yet", str(final), "choose another name or remove it")
-    networks = {name: load_any(contained(part, folder)) for name, part in network_folders(folder).items()}
+    networks = load_networks(folder)
     graphs = {name: graph for name, network in networks.items() if (graph := _graph(network)) is not None}
     if not graphs:
         raise CheckpointError(

@@ -9,7 +9,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.face.landmarks import LandmarkRegressor
 from s2f.checkpoints.encoders import FACE_ENCODERS, VOICE_ENCODERS
-from s2f.checkpoints.loading import contained, load_network, read_json
+from s2f.checkpoints.loading import CONFIG, contained, load_network, network_folders, read_json
 from s2f.errors import CheckpointError
 from s2f.matching.heads import HEADS
 from s2f.reconstruction.unexplained import UnexplainedVariation
@@ -25,30 +25,6 @@ NETWORKS: dict[str, type[ModelMixin]] = {
         UnexplainedVariation,
     )
 }
-INDEX, CONFIG = "model_index.json", "config.json"
-
-
-def network_folders(folder: Path) -> dict[str, Path]:
-    """Folders of the networks of a checkpoint: of one network the folder itself, under the name "".
-
-    Args:
-        folder: a checkpoint, or the folder of one network.
-
-    Returns:
-        Name to folder: what `model_index.json` names, and further sub-folders with a `config.json`.
-
-    Raises:
-        CheckpointError: neither, or a network that the index names is missing.
-    """
-    if (folder / CONFIG).is_file():
-        return {"": folder}
-    index = read_json(contained(folder / INDEX, folder))
-    named = [name for name, value in index.items() if isinstance(value, list) and len(value) == 2 and all(value)]
-    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
-    missing = [name for name in named if name not in found and not name.startswith("_") and _is_network(index[name])]
-    if missing:
-        raise CheckpointError(f"networks of {folder / INDEX}", f"no {missing[0]}", "copy the whole checkpoint")
-    return found
 
 
 def load_any(folder: str | Path) -> ModelMixin:
@@ -70,5 +46,10 @@ def load_any(folder: str | Path) -> ModelMixin:
     return load_network(NETWORKS[name], folder)
 
 
-def _is_network(entry: list[object]) -> bool:
-    return entry[1] in NETWORKS
+def load_networks(folder: Path) -> dict[str, ModelMixin]:
+    """Load all networks of a checkpoint strictly, by name; of one network's folder under the name "".
+
+    Raises:
+        CheckpointError: see `load_any` and `network_folders`; or a network that leads out of the folder.
+    """
+    return {name: load_any(contained(part, folder)) for name, part in network_folders(folder).items()}

@@ -7,6 +7,7 @@ COMMANDS = {
     "verify": "compare a checkpoint folder with its SHA256SUMS and load it strictly",
     "card": "write a checkpoint's model card from its training run and its evaluations",
     "export": "write a checkpoint's networks as ONNX files, and compare them with PyTorch",
+    "fit-unexplained": "add to a pipeline what its voices leave open, for samples; say how much they explain",
     "push": "publish a checkpoint, to a folder or to a hub",
 }
 PROGRAM = Program("s2f weights", "Weights in and out.", "s2f.commands.weights", COMMANDS, online=("push",))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 
 
 @dataclass(frozen=True)

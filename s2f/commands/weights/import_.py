@@ -7,7 +7,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Import and say what was done; 0 done."""
-    from s2f.checkpoints.hashes import verify
     from s2f.weights.convert import import_weights
+    from s2f.weights.verify import verify
 
     config = typed(ImportConfig, arguments)
     source = import_weights(config.kind, config.file, config.out, config.channel_order, config.reference, config.sha256)

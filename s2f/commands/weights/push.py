@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,13 @@ def run(arguments: Namespace) -> int:
     """Publish, and say where; 0 done."""
     from s2f.checkpoints.loading import packaged
     from s2f.checkpoints.publish import publish
+    from s2f.errors import CheckpointError
+    from s2f.weights.verify import verify
 
     config = typed(PushConfig, arguments)
     folder = packaged().get(config.checkpoint, config.checkpoint)
+    found = verify(folder)
+    if not found.ok:
+        raise CheckpointError(f"a whole checkpoint at {folder}", found.faults[0], "see `s2f weights verify`")
     print(publish(folder, config.repo_id, config.to_folder, config.private))
     return EXIT_OK

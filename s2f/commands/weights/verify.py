@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.options import EXIT_NO, EXIT_OK, typed
+from s2f.commands.program import EXIT_NO, EXIT_OK, typed
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the findings; 0 the folder is whole, 1 it is not."""
-    from s2f.checkpoints.hashes import verify
     from s2f.checkpoints.loading import packaged
+    from s2f.weights.verify import verify
 
     config = typed(VerifyConfig, arguments)
     found = verify(packaged().get(config.checkpoint, config.checkpoint))

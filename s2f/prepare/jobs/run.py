@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from s2f import __version__
 from s2f.errors import OutputError, UsageError
 from s2f.faces.detection import gpus
 from s2f.prepare.config import PrepareConfig
@@ -29,6 +28,7 @@ from s2f.prepare.media.video import require_pyav
 from s2f.prepare.sources.found import Sources, is_film
 from s2f.runtime.files import file_sha256, write_text
 from s2f.runtime.processes import Processes, processes
+from s2f.version import __version__
 
 COMMAND = "s2f prepare"
 PLAN, SUMMARY = "plan.json", "dataset.json"

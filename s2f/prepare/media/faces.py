@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from s2f.checkpoints.loading import STARTER, packaged
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import ImageError
-from s2f.faces.detection import FaceBox, FaceDetector, detector_path, face_detector, require_rgb
+from s2f.faces.detection import FaceBox, FaceDetector, detector_path, face_detector, find_faces, require_rgb
+from s2f.faces.images import Picture, resized
 from s2f.faces.landmarks import COMPONENT, DlibLandmarks, StarterLandmarks, predictor_path
 from s2f.prepare.config import PrepareConfig
 from s2f.prepare.sources.found import FaceSource
@@ -24,8 +25,6 @@ from s2f.runtime.files import file_sha256
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # others may start programs
 JPEG_QUALITY = 95
-LEAST_SEARCH_PX = 224
-Picture = UInt8[np.ndarray, "H W 3"]
 
 
 class _Square(NamedTuple):
@@ -168,7 +167,7 @@ def _written(
     models: FaceModels,
 ) -> FaceCut:
     """The square at its final size, with flags, and with the landmarks of the first face."""
-    pixels = _resized(_cut(image, square), config.size_px, config.size_px, Image.Resampling.LANCZOS)
+    pixels = resized(_cut(image, square), config.size_px, config.size_px, Image.Resampling.LANCZOS)
     scale = config.size_px / square.side
     points = models.landmarks(pixels, faces[0].mapped(square.left, square.top, scale, scale)) if faces else None
     flags = {
@@ -178,25 +177,6 @@ def _written(
     }
     face_px = None if face_px is None else round(face_px, 1)
     return FaceCut(pixels, tuple(name for name, raised in flags.items() if raised), len(faces), face_px, points)
-
-
-def find_faces(image: Picture, detector: FaceDetector, search_px: int) -> list[FaceBox]:
-    """Find faces in a picture of any size.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        detector: the detector.
-        search_px: a longer side is reduced to this first; one below 224 px is enlarged to 224.
-
-    Returns:
-        The faces in pixels of `image`, most confident first.
-    """
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    scale = min(max(longer, LEAST_SEARCH_PX), search_px) / longer
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    searched = _resized(image, new_width, new_height, Image.Resampling.BILINEAR)
-    return [box.mapped(0, 0, width / new_width, height / new_height) for box in detector.detect(searched)]
 
 
 def jpeg_bytes(pixels: Picture) -> bytes:
@@ -251,9 +231,3 @@ def _cut(image: Picture, square: _Square) -> Picture:
     columns = np.clip(np.arange(side) + left, 0, image.shape[1] - 1)
     rows = np.clip(np.arange(side) + top, 0, image.shape[0] - 1)
     return image[np.ix_(rows, columns)]
-
-
-def _resized(image: Picture, width: int, height: int, how: Image.Resampling) -> Picture:
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(Image.fromarray(image).resize((width, height), how))

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from s2f import __version__
 from s2f.datasets import Row
 from s2f.errors import ImageError
+from s2f.version import __version__
 
 SHOWN, PER_ROW, SIDE_PX, GAP_PX = 48, 8, 112, 4
 GAP_COLOUR = (128, 128, 128)

@@ -7,19 +7,19 @@ import io
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile
 from PIL import Image
 from tqdm import tqdm
 
-from s2f import __version__
 from s2f.audio import load
 from s2f.errors import OutputError, UsageError
 from s2f.runtime.files import write_bytes, write_text
+from s2f.simulate.dataset.config import SimulateConfig
 from s2f.simulate.dataset.summary import write_summary
 from s2f.simulate.dataset.tables import Made, identity_name, write_tables
 from s2f.simulate.head.makehuman import load_head
@@ -27,65 +27,16 @@ from s2f.simulate.head.mesh import HeadRig
 from s2f.simulate.identity.identity import Identity, Plan, Source, make_identity, make_voice, wild_rng
 from s2f.simulate.identity.voice import fit_reference
 from s2f.simulate.population.face_statistics import fit_natural_law
-from s2f.simulate.population.joint_law import Sharing
 from s2f.simulate.population.solve import plant
 from s2f.simulate.render.views import canonical_landmarks, render_canonical, render_wild, wild_landmarks
 from s2f.simulate.voice.acoustics import VoiceMeasures, measure_voice
 from s2f.simulate.voice.recordings import Recording, read_voices
+from s2f.version import __version__
 
 VALIDATION_SHARE = 0.1
 SAMPLE_RATE_HZ = 16000
 REFERENCE_SPEAKERS = 400
 _DEAL_STREAM = 3
-
-
-@dataclass(frozen=True)
-class SimulateConfig:
-    """What to simulate.
-
-    Attributes:
-        out: dataset folder to write.
-        voices: folder of voices, see `s2f.simulate.voice.recordings.read_voices`.
-        makehuman: a MakeHuman checkout.
-        makehuman_assets: a makehuman-assets checkout for hair meshes, or None for painted hair.
-        identities: number of persons.
-        views: wild pictures per person.
-        seed: seed of everything random.
-        canonical_size_px: side of the canonical pictures, and the scale of landmarks.csv.
-        wild_size_px: side of the wild pictures.
-        pictures: draw pictures; without them voices and truth.csv are written alone.
-        only: simulate speakers of this split alone.
-        correlations: correlation of a craniofacial measure with its expectation given the voice; those left out keep
-            the value that Speech2Face published.
-        age_spread: standard deviation of log face age around log voice age.
-        mix_sharing: probability that the face's largest pole follows the voice's timbre.
-        confusion: probability that the face's gender is not the voice's.
-        workers: processes that measure and draw.
-        cache: folder for condensed MakeHuman arrays; None for ~/.cache/s2f.
-    """
-
-    out: str
-    voices: str
-    makehuman: str
-    makehuman_assets: str | None = None
-    identities: int = 251
-    views: int = 4
-    seed: int = 0
-    canonical_size_px: int = 224
-    wild_size_px: int = 112
-    pictures: bool = True
-    only: Literal["train", "val", "test"] | None = None
-    correlations: dict[str, float] = field(default_factory=dict)
-    age_spread: float = Sharing.age_spread
-    mix_sharing: float = Sharing.mix_sharing
-    confusion: float = Sharing.confusion
-    workers: int = 2
-    cache: str | None = None
-
-    @property
-    def sharing(self) -> Sharing:
-        """The strengths with which voice and face hang together."""
-        return Sharing(self.correlations, self.age_spread, self.mix_sharing, self.confusion)
 
 
 def simulate(config: SimulateConfig) -> Path:

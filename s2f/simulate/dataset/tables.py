@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2f import __version__
 from s2f.datasets import SPLITS, split_hash
 from s2f.runtime.files import write_csv, write_text
 from s2f.simulate.dataset.truth import population_report, truth_rows
 from s2f.simulate.identity.identity import Identity, Plan, Source
+from s2f.version import __version__
 
 if TYPE_CHECKING:
-    from s2f.simulate.dataset.run import SimulateConfig
+    from s2f.simulate.dataset.config import SimulateConfig
 
 STATEMENT = (
     "All faces are synthetic: computer-drawn from MakeHuman's CC0 head; nobody's face is shown. Voices are the "

@@ -26,8 +26,7 @@ from jaxtyping import Float
 from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
-from s2f.commands.options import check_names
-from s2f.errors import UsageError
+from s2f.errors import UsageError, check_names
 from s2f.faces.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
 from s2f.simulate.population.face_statistics import AGE_RANGE_YEARS, BASIS, MIX_CONCENTRATION, hat_weights
 

@@ -21,7 +21,7 @@ from s2f.faces.images import load_batch, to_bytes
 from s2f.training.decoder.morphs import draw_morph, mix_morph, nearest_people
 
 if TYPE_CHECKING:
-    from s2f.training.decoder.task import DecoderArguments
+    from s2f.training.decoder.arguments import DecoderArguments
 
 
 class Faces:

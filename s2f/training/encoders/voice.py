@@ -19,16 +19,14 @@ from torch.nn import functional as F
 
 from encoders.voice.base import VoiceEncoder
 from s2f.checkpoints.encoders import VOICE_ENCODERS
-from s2f.commands.options import did_you_mean
-from s2f.datasets import DatasetFolder, Row
-from s2f.errors import BadFile, DatasetError, RecipeError
+from s2f.datasets import DatasetFolder, Row, recording_of
+from s2f.errors import BadFile, DatasetError, RecipeError, did_you_mean
 from s2f.faces.images import spread
 from s2f.runtime.files import whole_folder
 from s2f.training.loop.arguments import TrainingArguments, build_network, free
 from s2f.training.loop.bad_items import Reason, add_skipped
 from s2f.training.loop.checkpointing import run_sources
 from s2f.training.loop.loop import SteadyTask, start, train
-from s2f.training.speech2face.targets import recording_of
 from s2f.training.voice_augmentation import STRENGTHS, augment_voice
 from s2f.training.voices.clips import VoiceClips, balance_groups
 from s2f.training.voices.side_tasks import SideHeads, SideTargets, side_weights

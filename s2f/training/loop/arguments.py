@@ -7,14 +7,12 @@ repeat it.
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from s2f.commands.options import did_you_mean, unknown_option
-from s2f.errors import RecipeError, S2fError
+from s2f.errors import RecipeError, did_you_mean
 from s2f.training.loop.checkpointing import what_is_safe
 
 COUNTS = (
@@ -148,6 +146,10 @@ class TrainingArguments:
         if self.lr_scheduler == "milestones" and not self.lr_milestones:
             raise RecipeError("lr_milestones for lr_scheduler milestones", "none", "name the steps")
 
+    def what_is_safe(self) -> str:
+        """A clause that says from which checkpoint an interrupted run goes on."""
+        return what_is_safe(Path(self.output_dir))
+
     def effective_batch(self, processes: int) -> int:
         """Items that one step sees, in all processes together."""
         return self.train_batch_size * self.gradient_accumulation_steps * processes
@@ -155,49 +157,6 @@ class TrainingArguments:
     def deciding(self) -> dict[str, Any]:
         """The fields that decide the result, by name: all but those made by `free`."""
         return {item.name: getattr(self, item.name) for item in fields(self) if not item.metadata.get("free")}
-
-
-Arguments = TypeVar("Arguments", bound=TrainingArguments)
-
-
-def run(arguments_class: type[Arguments], train: Callable[[Arguments], None], argv: list[str] | None = None) -> int:
-    """Parse flags and a `--config` file, then train; the body of every `train_*.py`.
-
-    The command line beats the file, an unknown key is an error, and `--dry-run` prints the resolved tree.
-
-    Args:
-        arguments_class: dataclass of the recipe.
-        train: called with the parsed arguments.
-        argv: command line without the program name; None takes the process's.
-
-    Returns:
-        Exit code: 0 done, 2 bad input, 130 interrupted.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    parser = ArgumentParser(description=inspect.getdoc(arguments_class), exit_on_error=False)
-    parser.add_argument("--config", action="config", help="YAML recipe, see s2f/recipes")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
-    parser.add_class_arguments(arguments_class, None)
-    try:
-        parsed = parser.parse_args(argv)
-    except ArgumentError as error:
-        hint = did_you_mean(unknown_option(str(error)), (field.name for field in fields(arguments_class)))
-        print("; ".join(filter(None, (f"{parser.prog}: error: {error}", hint))), file=sys.stderr)
-        return 2
-    if parsed.pop("dry_run"):
-        print(parser.dump(parsed, skip_unset=False), end="")
-        return 0
-    values = {name: value for name, value in parsed.as_dict().items() if name != "config"}
-    try:
-        train(arguments_class(**values))
-    except S2fError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; {what_is_safe(Path(parsed.output_dir))}", file=sys.stderr)
-        return 130
-    return 0
 
 
 Network = TypeVar("Network")

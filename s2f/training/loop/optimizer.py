@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from s2f.commands.options import did_you_mean
-from s2f.errors import RecipeError
+from s2f.errors import RecipeError, did_you_mean
 from s2f.training.loop.arguments import TrainingArguments
 
 

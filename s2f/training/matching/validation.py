@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from torch import Tensor
 from s2f.datasets import DatasetFolder, Row
 from s2f.errors import BadFile, DatasetError
 from s2f.faces.images import grid, spread
-from s2f.matching.heads import Direction, PairHead
+from s2f.matching.heads import PairHead
 from s2f.matching.media import Media
-from s2f.matching.model import MatchingModel
+from s2f.matching.model import MatchingModel, directions
 from s2f.matching.two_way import accuracy, win_shares
 from s2f.training.loop.bad_items import Reason
 from s2f.training.matching.items import People, Pool
@@ -114,11 +113,6 @@ class HeldOutPairs:
             found = scores[probe].topk(min(FOUND, len(scores))).indices.tolist()
             rows.append([self.faces[number].float() / 255 for number in (probe, *found)])
         grid(rows).save(folder / "own_and_found.png")
-
-
-def directions(model: MatchingModel) -> Sequence[Direction]:
-    """The directions a model can answer: both, or that for which its joint scorer was trained."""
-    return ("v2f", "f2v") if isinstance(model.head, PairHead) else (model.head.config.direction,)
 
 
 def _shown(pool: Pool, label: int) -> tuple[Row, ...]:

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from s2f.datasets import Row
+from s2f.datasets import Row, name_of
 from s2f.errors import BadFile, DatasetError
 from s2f.faces.images import load_image, to_bytes
 from s2f.shards.reading import read_face_feature
-from s2f.training.speech2face.targets import name_of
-
-
-class FaceSide(Protocol):
-    """Face side of the training pairs."""
-
-    def item(self, row: int, random: np.random.Generator) -> dict[str, Any]:
-        """The part of the item for one row of voices.csv; `face_feature` of the module knows what to do with it."""
 
 
 @dataclass

@@ -13,24 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from s2f.datasets import DatasetFolder, Row, numbers
+from s2f.datasets import DatasetFolder, Recording, Row, numbers, recording_of
 from s2f.errors import DatasetError
 from s2f.faces.features import direction_means
 
 LATENTS = ("voice_pitch", "voice_tract", "voice_timbre")
 AGE_STEP = 0.2  # in log years: as far apart as one standard deviation of a latent
-Recording = tuple[str, ...]
-
-
-def recording_of(row: Row) -> Recording:
-    """What makes rows of voices.csv the same sound: path, start and duration, or the place in a shard."""
-    names = ("path", "start_s", "duration_s", *(["audio_offset"] if row.get("audio_offset") else []))
-    return tuple(row.get(name, "") for name in names)
-
-
-def name_of(row: Row) -> str:
-    """What to call the file of a row in a message: its path, or tar and key of a sample in a shard."""
-    return f"{row['path']}:{row['key']}" if row.get("audio_offset") else row["path"]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from encoders.face.base import FaceEncoder
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from s2f.checkpoints.encoders import load_face_encoder
 from s2f.checkpoints.loading import load_network
-from s2f.datasets import DatasetFolder, Row
+from s2f.datasets import DatasetFolder, Row, recording_of
 from s2f.errors import RecipeError
 from s2f.faces.features import face_features
 from s2f.faces.images import spread
@@ -30,11 +30,11 @@ from s2f.training.loop.arguments import TrainingArguments, build_network, free
 from s2f.training.loop.bad_items import add_skipped
 from s2f.training.loop.checkpointing import run_sources
 from s2f.training.loop.loop import SteadyTask, start, train
-from s2f.training.speech2face.pairs import FaceSide, PictureFaces, ShardFaces, TableFaces
-from s2f.training.speech2face.targets import face_candidates, neighbour_targets, pair_targets, recording_of
+from s2f.training.speech2face.pairs import PictureFaces, ShardFaces, TableFaces
+from s2f.training.speech2face.targets import face_candidates, neighbour_targets, pair_targets
 from s2f.training.speech2face.validation import HeldOut, HeldOutVoices
 from s2f.training.voice_augmentation import STRENGTHS, augment_voice
-from s2f.training.voices.clips import VoiceClips, balance_groups, trimmed
+from s2f.training.voices.clips import FaceSide, VoiceClips, balance_groups, trimmed
 from s2f.training.voices.side_tasks import SideHeads, SideTargets, side_weights
 from s2f.training.voices.speaker_embedding import SAMPLE_RATE_HZ, cached_embeddings
 

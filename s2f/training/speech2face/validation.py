@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from decoder.normalized import NormalizedFaceDecoder
 from encoders.voice.speech2face import Speech2FaceVoiceEncoder
 from s2f.audio import load
-from s2f.datasets import DatasetFolder, Row
+from s2f.datasets import DatasetFolder, Row, name_of, recording_of
 from s2f.errors import AudioError, BadFile, DatasetError
 from s2f.faces.images import grid, load_image, resize, spread
 from s2f.training.loop.bad_items import Reason
 from s2f.training.speech2face.pairs import ShardFaces
-from s2f.training.speech2face.targets import name_of, neighbour_targets, pair_targets, recording_of
+from s2f.training.speech2face.targets import neighbour_targets, pair_targets
 
 VALIDATED = 64
 SECONDS = 6.0

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from s2f.datasets import DatasetFolder, Row
+from s2f.datasets import DatasetFolder, Recording, Row, name_of, recording_of
 from s2f.errors import AudioError, BadFile, DatasetError
-from s2f.training.speech2face.pairs import FaceSide
-from s2f.training.speech2face.targets import Recording, name_of, recording_of
 
 
 class ClipArguments(Protocol):
@@ -127,3 +125,10 @@ class VoiceClips(Dataset):
             "waveform": torch.from_numpy(waveform[first : first + length].copy()),
             "side": {name: values[row] for name, values in self.side_targets.items()},
         } | self.faces.item(row, random)
+
+
+class FaceSide(Protocol):
+    """Face side of the training pairs."""
+
+    def item(self, row: int, random: np.random.Generator) -> dict[str, Any]:
+        """The part of the item for one row of voices.csv; `face_feature` of the module knows what to do with it."""

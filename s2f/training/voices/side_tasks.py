@@ -13,9 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2f.commands.options import did_you_mean
 from s2f.datasets import DatasetFolder, Row, numbers
-from s2f.errors import DatasetError, RecipeError
+from s2f.errors import DatasetError, RecipeError, did_you_mean
 from s2f.training.voices.speaker_embedding import EMBEDDING_DIM
 
 AGE_CLASSES = ("child", "adult", "elder")

@@ -11,8 +11,8 @@ from torch import Tensor
 from encoders.voice.fast_resnet import FastResNetSE34L
 from encoders.voice.front_ends.magnitude import mel_filters
 from s2f.errors import CheckpointError
-from s2f.weights.conversion import COUNTER, OTHER_FILE, ChannelOrder, Conversion, Part, require_names, tensor
 from s2f.weights.formats.torch_file import read_state_dict
+from s2f.weights.networks.conversion import COUNTER, OTHER_FILE, ChannelOrder, Conversion, Part, require_names, tensor
 
 BLOCKS = (3, 4, 6, 3)
 NETWORK, LOSS, FRONT_END = "__S__.", "__L__.", "torchfb."

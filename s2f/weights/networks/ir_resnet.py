@@ -6,8 +6,8 @@ from pathlib import Path
 
 from encoders.face.ir_resnet import IRFace
 from s2f.errors import CheckpointError
-from s2f.weights.conversion import COUNTER, OTHER_FILE, ChannelOrder, Conversion, Part, tensor
 from s2f.weights.formats.torch_file import read_state_dict
+from s2f.weights.networks.conversion import COUNTER, OTHER_FILE, ChannelOrder, Conversion, Part, tensor
 
 UNITS = (3, 4, 14, 3)
 FIRST = "input_layer.0.weight"

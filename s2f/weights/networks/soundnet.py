@@ -11,9 +11,18 @@ from torch import Tensor
 
 from encoders.voice.soundnet import STAGES, SoundNet
 from s2f.errors import CheckpointError
-from s2f.weights.conversion import COUNTER, ChannelOrder, Conversion, Part, batch_norm, from_hwio, require_names, tensor
 from s2f.weights.formats.numpy_file import read_arrays
 from s2f.weights.formats.torch_file import read_state_dict
+from s2f.weights.networks.conversion import (
+    COUNTER,
+    ChannelOrder,
+    Conversion,
+    Part,
+    batch_norm,
+    from_hwio,
+    require_names,
+    tensor,
+)
 
 KEPT = tuple(f"conv{number}" for number in range(1, len(STAGES) + 1))
 BEYOND = "after conv6, where the feature is taken"

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from encoders.voice.thin_resnet import ThinResNet34
 from s2f.errors import CheckpointError
-from s2f.weights.conversion import (
+from s2f.weights.formats.keras import ordered, read_layers
+from s2f.weights.networks.conversion import (
     OTHER_FILE,
     ChannelOrder,
     Conversion,
@@ -19,7 +20,6 @@ from s2f.weights.conversion import (
     require_names,
     tensor,
 )
-from s2f.weights.formats.keras import ordered, read_layers
 
 BLOCKS = (2, 3, 3, 3)
 STEM = "conv1_1/3x3_s1"

@@ -16,7 +16,12 @@ from torch import Tensor
 
 from encoders.face.vgg_face import CONVOLUTIONS_PER_BLOCK, VGGFace
 from s2f.errors import CheckpointError
-from s2f.weights.conversion import (
+from s2f.weights.formats.caffe import read_blobs
+from s2f.weights.formats.keras import ordered, read_layers
+from s2f.weights.formats.matconvnet import read_net
+from s2f.weights.formats.torch7 import TorchObject, read_object
+from s2f.weights.formats.torch_file import read_state_dict
+from s2f.weights.networks.conversion import (
     OTHER_FILE,
     ChannelOrder,
     Conversion,
@@ -26,11 +31,6 @@ from s2f.weights.conversion import (
     require_names,
     tensor,
 )
-from s2f.weights.formats.caffe import read_blobs
-from s2f.weights.formats.keras import ordered, read_layers
-from s2f.weights.formats.matconvnet import read_net
-from s2f.weights.formats.torch7 import TorchObject, read_object
-from s2f.weights.formats.torch_file import read_state_dict
 
 BLOCKS = enumerate(CONVOLUTIONS_PER_BLOCK, start=1)
 CONVOLUTIONS = tuple(f"conv{block}_{layer}" for block, count in BLOCKS for layer in range(1, count + 1))

@@ -18,7 +18,9 @@ from encoders.face.vgg_m import FIRST_NORM, LAYOUTS, POOLED_BLOCKS, Geometry, VG
 from encoders.voice.vgg_m import STAGES, VGGMVoice
 from s2f.errors import CheckpointError
 from s2f.matching.heads import StaticScorer
-from s2f.weights.conversion import (
+from s2f.weights.formats.matconvnet import Layer, Net, read_net
+from s2f.weights.formats.torch_file import read_state_dict
+from s2f.weights.networks.conversion import (
     COUNTER,
     NORM_EPS,
     OTHER_FILE,
@@ -32,8 +34,6 @@ from s2f.weights.conversion import (
     struct_field,
     tensor,
 )
-from s2f.weights.formats.matconvnet import Layer, Net, read_net
-from s2f.weights.formats.torch_file import read_state_dict
 
 FACE_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 NORM_KEYS = ("weight", "bias", "running_mean", "running_var")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.attributes.classifier import classified, load_classifier
+from eval.attributes.classifier import classified
+from eval.attributes.load import load_classifier
 from s2f.errors import UsageError
 
 

@@ -9,11 +9,11 @@ import pytest
 from eval.attributes import demographics
 from eval.attributes.demographics import evaluate
 from eval.cli import main
+from eval.faces.conditions import CONDITIONS
 from eval.metrics.intervals import share_interval
 from eval.results import Report, Row
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
-from s2f.training.voice_augmentation import CONDITIONS
 from tests.eval.fake_population import FakePipeline, write_csv, write_population, write_voice
 
 

@@ -13,12 +13,13 @@ from sklearn.linear_model import LogisticRegression
 
 from encoders.face.compact import CompactFaceEncoder
 from eval.attributes import fit_probes
-from eval.attributes.classifier import load_classifier
-from eval.attributes.features import Pictured, image_features
+from eval.attributes.features import Pictured
 from eval.attributes.fit_probes import fit_classifier, own_error, train_probes
+from eval.attributes.load import load_classifier
 from eval.attributes.probes import Probe, ProbeClassifier
 from eval.attributes.rows import headline_rows
 from eval.commands import probes as command
+from eval.faces.features import image_features
 from eval.metrics.classification import Comparison
 from eval.metrics.intervals import share_interval
 from s2f.datasets import DatasetFolder

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from eval.embeddings.controls import constant, other_speakers, shuffled
+from eval.embeddings.controls import constant, shuffled
 from eval.embeddings.folder import read_embeddings
+from eval.metrics.permutations import other_speakers
 from eval.metrics.two_way import accuracy, win_table
 from tests.eval.folders import people_folder
 

@@ -9,11 +9,12 @@ from sklearn.metrics import average_precision_score
 
 from eval.embeddings.controls import constant
 from eval.embeddings.folder import Embeddings, Samples
-from eval.embeddings.retrieval import METHOD, NO_METHOD, evaluate, over_people, recall_by_index, retrieve
+from eval.embeddings.retrieval import METHOD, evaluate, over_people, recall_by_index, retrieve
 from eval.metrics import ranks
 from eval.metrics.random_galleries import RandomGallery
 from eval.metrics.ranks import precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.scores import CrossScores, TableScores, VectorScores
+from eval.results import NO_METHOD
 from s2f.errors import UsageError
 from tests.eval.triplets import Case, random_case
 

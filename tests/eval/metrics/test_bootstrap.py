@@ -5,14 +5,8 @@ import pytest
 from scipy import stats
 
 from eval.metrics import bootstrap
-from eval.metrics.bootstrap import (
-    bootstrap_accuracy,
-    percentile_interval,
-    redrawn_accuracy,
-    size_curve,
-    subset_accuracies,
-)
-from eval.metrics.intervals import binomial_interval, cluster_draws
+from eval.metrics.bootstrap import bootstrap_accuracy, redrawn_accuracy, size_curve, subset_accuracies
+from eval.metrics.intervals import binomial_interval, cluster_draws, percentile_interval
 from eval.metrics.two_way import WEIGHTINGS, WinTable, accuracy
 from s2f.errors import UsageError
 

@@ -7,15 +7,13 @@ from scipy import stats
 from eval.metrics.correlation import (
     correlation,
     correlation_rows,
-    interval,
     is_constant,
     shuffled_correlations,
-    spread,
     standardised,
     weighted_correlations,
     without_cell_means,
 )
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.intervals import cluster_draws, interval, spread
 
 RANDOM = np.random.default_rng(0)
 A = RANDOM.normal(5, 2, 200)

@@ -7,10 +7,10 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from eval.commands import features as command
-from eval.embeddings.retrieval import NO_METHOD
 from eval.metrics.person_means import NOBODY, Units, mean_row, units_of
 from eval.reconstructions.features import KS, FeaturePairs, distances, evaluate, read_pairs
 from eval.reconstructions.folder import read_reconstructions
+from eval.results import NO_METHOD
 from s2f.errors import DatasetError, UsageError
 from tests.eval.reconstruction_folders import write_features, write_reconstructions
 

@@ -9,9 +9,10 @@ import pytest
 
 import s2f
 from s2f.checkpoints import hashes
-from s2f.checkpoints.hashes import MANIFEST, read_manifest, verify, write_manifest
+from s2f.checkpoints.hashes import MANIFEST, read_manifest, write_manifest
 from s2f.checkpoints.loading import packaged
 from s2f.errors import CheckpointError
+from s2f.weights.verify import verify
 
 
 def faults(folder):

@@ -168,10 +168,8 @@ def test_resolve_finds_folders(tiny_checkpoint):
 
 
 def test_resolve_knows_the_starter(tiny_checkpoint, monkeypatch):
-    import s2f as package
-
     root = tiny_checkpoint.parent
-    monkeypatch.setattr(package, "__file__", str(root / "site" / "s2f" / "__init__.py"))
+    monkeypatch.setattr(loading, "PACKAGED", root / "site" / "checkpoints")
     with pytest.raises(CheckpointError, match="it belongs to the package"):
         loading.resolve("starter")
     shutil.copytree(tiny_checkpoint, root / "site" / "checkpoints" / "starter")

@@ -6,9 +6,9 @@ import re
 import pytest
 import yaml
 
-from s2f.checkpoints.hashes import verify
 from s2f.checkpoints.model_card import CardFacts, compose, write_card
 from s2f.errors import CheckpointError, UsageError
+from s2f.weights.verify import verify
 from tests.s2f.conftest import LOG, START
 
 TAGS = ["speech2face", "voice", "face"]

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 
-from s2f.checkpoints.hashes import read_manifest, verify, write_manifest
+from s2f.checkpoints.hashes import read_manifest, write_manifest
 from s2f.checkpoints.model_card import CardFacts
 from s2f.checkpoints.publish import publish
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.matching.heads import EmbeddingHead
 from s2f.matching.model import MatchingModel
+from s2f.weights.verify import verify
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-import s2f
 from s2f import cli
+from s2f.checkpoints import loading
 from s2f.commands import machine
 from s2f.faces import detection
 
@@ -18,7 +18,7 @@ def installed(tiny_checkpoint, monkeypatch):
     """An installation whose packaged starter is the tiny checkpoint; returns the starter's folder."""
     starter = tiny_checkpoint.parent / "site" / "checkpoints" / "starter"
     shutil.copytree(tiny_checkpoint, starter)
-    monkeypatch.setattr(s2f, "__file__", str(starter.parent.parent / "s2f" / "__init__.py"))
+    monkeypatch.setattr(loading, "PACKAGED", starter.parent)
     return starter
 
 

@@ -3,7 +3,8 @@
 import pytest
 from jsonargparse import ArgumentError, ArgumentParser
 
-from s2f.commands.options import did_you_mean, unknown_option
+from s2f.commands.program import unknown_option
+from s2f.errors import did_you_mean
 
 
 def test_names_come_from_real_parser_messages(tmp_path):

@@ -13,10 +13,10 @@ from PIL import Image
 
 from eval.cli import main as evaluate
 from s2f import cli
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.prepare.adaptors import ADAPTORS
 from s2f.training.encoders.face import FaceArguments, train_face
-from s2f.training.loop.arguments import run
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests import CHECKOUT
 from tests.s2f.prepare.cast import CAST, Person, whose_face, whose_voice
@@ -126,7 +126,7 @@ def trained(prepared, tmp_path_factory):
         if case not in made:
             out = root / str(case)
             words = [*shared, "--data", str(prepared(case)), "--output_dir", str(out)]
-            assert run(Speech2FaceArguments, train_speech2face, words) == 0
+            assert run_training(Speech2FaceArguments, train_speech2face, words) == 0
             made[case] = out
         return made[case]
 
@@ -219,7 +219,7 @@ def test_the_recipe_for_real_pairs_takes_a_prepared_folder_as_it_is(prepared, tm
     data, out = prepared(Case("folders", voices_each=2, faces_each=2, same_video=9)), tmp_path / "run"
     words = ["--config", str(RECIPES / "real_pairs.yaml"), "--data", str(data), "--output_dir", str(out)]
     small = ["--train_batch_size", "2", "--max_train_steps", "1", "--logging_steps", "1", "--cpu", "true"]
-    assert run(Speech2FaceArguments, train_speech2face, [*words, *small]) == 0
+    assert run_training(Speech2FaceArguments, train_speech2face, [*words, *small]) == 0
     assert [row["step"] for row in rows(out)] == [1]
 
 
@@ -257,6 +257,6 @@ def test_faces_alone_train_a_face_encoder(tree, tmp_path, name, capsys):
     checked(out, capsys)
     (tmp_path / "face.yaml").write_text(FACE_RECIPE)
     words = ["--config", str(tmp_path / "face.yaml"), "--data", str(out), "--output_dir", str(tmp_path / "run")]
-    assert run(FaceArguments, train_face, [*words, "--cpu", "true"]) == 0
+    assert run_training(FaceArguments, train_face, [*words, "--cpu", "true"]) == 0
     (row,) = rows(tmp_path / "run")
     assert row["loss"] > 0

@@ -228,7 +228,7 @@ def test_command_refuses_and_leaves_the_folder_alone(tiny_checkpoint, tiny_datas
 
 def test_command_runs_as_a_module():
     root = CHECKOUT
-    command = [sys.executable, "-m", "s2f.reconstruction.fit_unexplained", "--help"]
+    command = [sys.executable, "-m", "s2f", "weights", "fit-unexplained", "--help"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--rank" in done.stdout

@@ -17,11 +17,12 @@ import torch
 import webdataset
 
 import s2f
-from s2f.datasets import DatasetFolder
+from s2f.cli import main
+from s2f.datasets import DatasetFolder, read_member
 from s2f.errors import AssetMissing, CheckpointError, DatasetError, ImageError, OutputError, UsageError
 from s2f.faces.features import face_features
 from s2f.shards import writing
-from s2f.shards.reading import index_shards, main, read_audio, read_face_feature
+from s2f.shards.reading import index_shards, read_face_feature
 from s2f.shards.writing import write_shards
 from tests import CHECKOUT
 from tests.s2f.tiny_data import write_csv, write_dataset
@@ -111,7 +112,7 @@ def test_a_part_of_a_24_bit_recording_is_cut_once_and_rounded_to_half_a_step(own
     waveform = data.voice(row, RATE)
     assert len(waveform) == 1.25 * RATE
     assert np.abs(waveform - source.voice(voices[0], RATE)).max() <= 0.5 / 2**15 + 1e-7
-    assert soundfile.info(io.BytesIO(read_audio(out, row))).subtype == "PCM_16"
+    assert soundfile.info(io.BytesIO(read_member(out, row, "audio"))).subtype == "PCM_16"
 
 
 def test_face_is_of_the_same_video_where_both_name_one(own_dataset, encoder, tmp_path):
@@ -136,7 +137,7 @@ def test_webdataset_reads_the_same_samples(packed):
     assert [sample["__key__"] for sample in samples] == list(rows)
     for sample in samples:
         row = rows[sample["__key__"]]
-        assert sample["flac"] == read_audio(packed, row)
+        assert sample["flac"] == read_member(packed, row, "audio")
         feature = np.load(io.BytesIO(sample["face.npy"]))
         assert feature.dtype == np.float16
         np.testing.assert_array_equal(feature, read_face_feature(packed, row))
@@ -201,7 +202,7 @@ def test_a_shard_is_packed_in_chunks(packed, tiny_dataset, encoder, tmp_path, mo
     rows = table(packed / "voices.csv")
     assert table(tmp_path / "out" / "voices.csv") == rows
     for row in rows:
-        assert read_audio(tmp_path / "out", row) == read_audio(packed, row)
+        assert read_member(tmp_path / "out", row, "audio") == read_member(packed, row, "audio")
         feature, expected = read_face_feature(tmp_path / "out", row), read_face_feature(packed, row)
         np.testing.assert_allclose(feature, expected, rtol=2**-9, atol=1e-6)
 
@@ -378,13 +379,13 @@ def test_wrong_places_in_a_tar(own_shards):
     data = DatasetFolder(own_shards)
     row = data.voices("test")[0]
     wrong = str(int(row["audio_offset"]) + 512)
-    with pytest.raises(DatasetError, match=rf"at byte {wrong} of .*test-000000\.tar, got .*python -m s2f\.shards"):
+    with pytest.raises(DatasetError, match=rf"at byte {wrong} of .*test-000000\.tar, got .*s2f shards --index"):
         data.voice(row | {"audio_offset": wrong}, RATE)
     with pytest.raises(DatasetError, match=r"of face at byte \d+ of .*; copy the tar again"):
         read_face_feature(own_shards, row | {"face_offset": row["audio_offset"]})
     for cells in ({"path": "none.tar"}, {"audio_offset": "x"}, {"audio_offset": "-9"}, {"audio_bytes": ""}):
         with pytest.raises(DatasetError, match="audio_offset and audio_bytes within"):
-            read_audio(own_shards, row | cells)
+            read_member(own_shards, row | cells, "audio")
     with pytest.raises(DatasetError, match=r"a npy file of numbers, got .* in sample 000000008"):
         read_face_feature(own_shards, row | {"face_bytes": "140"})
     with (own_shards / "test-000000.tar").open("r+b") as file:
@@ -422,9 +423,9 @@ def test_shards_made_elsewhere_are_indexed(tmp_path, capsys):
     first = foreign("d/x", identity="p", split="train", speaker="s", video="v", fps=25, note=None, start_s=3)
     write_tar(tmp_path / "a.tar", first | {"d/x.txt": b"ignored", "readme": b""})
     write_tar(tmp_path / "b.tar", foreign("y", identity="p", split="train") | foreign("x", identity="q", split="val"))
-    with pytest.raises(DatasetError, match=r"none at .*people\.csv; .*python -m s2f\.shards"):
+    with pytest.raises(DatasetError, match=r"none at .*people\.csv; .*s2f shards --index"):
         DatasetFolder(tmp_path)
-    assert main([str(tmp_path)]) == 0
+    assert main(["shards", "--index", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path}: 3 samples\n"
     data = DatasetFolder(tmp_path)
     assert {k: list(v.values()) for k, v in data.people.items()} == {"p": ["p", "train", "s"], "q": ["q", "val", ""]}
@@ -436,13 +437,13 @@ def test_shards_made_elsewhere_are_indexed(tmp_path, capsys):
     assert len(data.voice(rows[2], RATE)) == RATE
     assert read_face_feature(tmp_path, rows[1]).tolist() == [0, 1, 2, 3]
     (tmp_path / "voices.csv").unlink()
-    with pytest.raises(DatasetError, match=r"none at .*voices\.csv; .*python -m s2f\.shards"):
+    with pytest.raises(DatasetError, match=r"none at .*voices\.csv; .*s2f shards --index"):
         data.voices("train")
 
 
 def test_bad_tars_are_named(tmp_path, capsys):
     path, sample = tmp_path / "a.tar", foreign("x", identity="p", split="train")
-    assert main([str(tmp_path)]) == 2
+    assert main(["shards", "--index", str(tmp_path)]) == 2
     assert "check the path" in capsys.readouterr().err
     for kind, lacking in (("flac", "flac"), ("face.npy", r"face\.npy"), ("json", "json")):
         write_tar(path, {name: content for name, content in sample.items() if name != f"x.{kind}"})

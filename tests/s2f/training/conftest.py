@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from s2f.training.loop.arguments import run
+from s2f.commands.program import run_training
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import RECIPE, frozen_networks
 
@@ -24,6 +24,6 @@ def train(shared, tiny_dataset):
 
     def train(folder: Path, *flags: str, data: Path = tiny_dataset) -> int:
         words = [*shared, "--data", str(data), "--output_dir", str(folder), *flags]
-        return run(Speech2FaceArguments, train_speech2face, words)
+        return run_training(Speech2FaceArguments, train_speech2face, words)
 
     return train

@@ -11,11 +11,12 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from s2f import Speech2FacePipeline
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.faces.features import face_features
-from s2f.training.decoder.task import DecoderArguments, train_decoder
+from s2f.training.decoder.arguments import DecoderArguments
+from s2f.training.decoder.task import train_decoder
 from s2f.training.encoders.face import FaceArguments, train_face
-from s2f.training.loop.arguments import run
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT, NETWORK
 
@@ -89,7 +90,7 @@ def chain(tiny_dataset, tmp_path_factory):
         (root / f"{stage}.yaml").write_text(recipes[stage])
         arguments, function, needs = stages[stage]
         flags = ["--config", f"{root}/{stage}.yaml", "--data", str(tiny_dataset), "--output_dir", str(folder)]
-        return run(arguments, function, [*flags, *needs, *extra])
+        return run_training(arguments, function, [*flags, *needs, *extra])
 
     for stage in stages:
         assert train(stage, root / stage) == 0
@@ -226,7 +227,7 @@ def test_recipe_order_is_file_then_command_line(tmp_path, capsys):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("seed: 3\nlearning_rate: 0.5\n")
     flags = ["--config", str(recipe), "--data", "d", "--output_dir", "o", "--learning_rate", "0.25", "--dry-run"]
-    assert run(FaceArguments, train_face, flags) == 0
+    assert run_training(FaceArguments, train_face, flags) == 0
     printed = capsys.readouterr().out
     assert "seed: 3" in printed
     assert "learning_rate: 0.25" in printed

@@ -12,10 +12,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from s2f import Speech2FacePipeline
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.faces.features import face_features
 from s2f.simulate.dataset.contact_sheet import GAP_PX, SIDE_PX
-from s2f.training.loop.arguments import run
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT, rows
 
@@ -57,7 +57,7 @@ def test_eight_pairs_are_learned_by_heart(pairs, tmp_path):
     frozen = {name: str(STARTER / name) for name in ("face_encoder", "decoder")}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe | plain | brief | frozen | {"logging_steps": 1}))
     words = ["--config", str(tmp_path / "recipe.yaml"), "--data", str(pairs), "--output_dir", str(tmp_path / "run")]
-    assert run(Speech2FaceArguments, train_speech2face, words) == 0
+    assert run_training(Speech2FaceArguments, train_speech2face, words) == 0
     pipeline = Speech2FacePipeline.from_pretrained(tmp_path / "run" / "pipeline")
     data = DatasetFolder(pairs)
     faces = [data.path(row) for row in data.faces("train")]

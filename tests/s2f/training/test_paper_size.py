@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import s2f
-from s2f.training.loop.arguments import run
+from s2f.commands.program import run_training
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import CHECKOUT
 
@@ -25,7 +25,7 @@ def frozen(tmp_path):
 def test_one_step_of_the_published_recipe(frozen, tiny_dataset, tmp_path):
     flags = ["--config", str(CHECKOUT / "s2f/recipes/speech2face.yaml"), "--data", str(tiny_dataset)]
     flags += ["--output_dir", str(tmp_path / "run"), "--max_train_steps", "1", "--train_batch_size", "1"]
-    assert run(Speech2FaceArguments, train_speech2face, [*flags, *frozen]) == 0
+    assert run_training(Speech2FaceArguments, train_speech2face, [*flags, *frozen]) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     header, step = rows[0]["arguments"], next(row for row in rows if row["event"] == "train")
     assert (header["optimizer"], header["adam_beta1"], header["adam_epsilon"]) == ("adam", 0.5, 1e-4)

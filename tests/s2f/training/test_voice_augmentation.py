@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from eval.faces.conditions import CONDITIONS, degrade_voice
 from s2f.audio import load
 from s2f.errors import AudioError, UsageError
-from s2f.training.voice_augmentation import CONDITIONS, STRENGTHS, Strength, augment_voice, degrade_voice
+from s2f.training.voice_augmentation import STRENGTHS, Strength, augment_voice
 
 ALL = replace(STRENGTHS["strong"], room=1.0, equaliser=1.0, noise=1.0, band=1.0)
 NOTHING = Strength(noise=0.0, band=0.0, gain_db=0.0)

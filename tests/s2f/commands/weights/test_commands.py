@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from s2f import cli
-from s2f.checkpoints.hashes import verify
+from s2f.weights.verify import verify
 from tests.s2f.weights.networks.test_ir_resnet import saved, state_of
 
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from s2f.errors import AssetMissing, ImageError
-from s2f.faces.detection import FaceBox
+from s2f.faces.detection import FaceBox, find_faces
 from s2f.faces.landmarks import DlibLandmarks
 from s2f.prepare.config import PrepareConfig
-from s2f.prepare.media.faces import FaceModels, cut_face, find_faces, jpeg_bytes, read_picture
+from s2f.prepare.media.faces import FaceModels, cut_face, jpeg_bytes, read_picture
 from s2f.prepare.sources.found import FaceSource
 from tests.s2f.prepare.material import require_dlib, scene
 

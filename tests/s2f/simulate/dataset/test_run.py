@@ -17,7 +17,8 @@ from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, OutputError
 from s2f.faces.craniofacial import MEASURES, craniofacial_measures
 from s2f.simulate.dataset import run as running
-from s2f.simulate.dataset.run import SimulateConfig, deal_identities, simulate, split_speakers
+from s2f.simulate.dataset.config import SimulateConfig
+from s2f.simulate.dataset.run import deal_identities, simulate, split_speakers
 from s2f.simulate.dataset.truth import expected_measures, load_population
 from s2f.simulate.population.face_statistics import BASIS, fit_natural_law
 from s2f.simulate.population.joint_law import Voice

@@ -11,12 +11,13 @@ from torchvision.models import squeezenet1_1
 
 from decoder.warp import warp_image
 from encoders.face.compact import CompactFaceEncoder
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, RecipeError
 from s2f.training.decoder import morphs
+from s2f.training.decoder.arguments import DecoderArguments
 from s2f.training.decoder.morphs import Morph, draw_morph, mix_morph, nearest_people
-from s2f.training.decoder.task import DecoderArguments, DecoderTask, train_decoder
-from s2f.training.loop.arguments import run
+from s2f.training.decoder.task import DecoderTask, train_decoder
 
 CPU = torch.device("cpu")
 NETWORK = {
@@ -254,9 +255,9 @@ def test_training_with_morphs_of_neighbours_and_perceptual_term(tiny_dataset, en
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     flags = ["--config", f"{tmp_path}/recipe.yaml", "--data", str(tiny_dataset), "--output_dir", f"{tmp_path}/run"]
     flags += ["--face_encoder", encoder, "--cpu", "true"]
-    assert run(DecoderArguments, train_decoder, flags) == 2
+    assert run_training(DecoderArguments, train_decoder, flags) == 2
     assert "expected lpips_backbone" in capsys.readouterr().err
-    assert run(DecoderArguments, train_decoder, [*flags, "--lpips_backbone", backbone]) == 0
+    assert run_training(DecoderArguments, train_decoder, [*flags, "--lpips_backbone", backbone]) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     train = [row for row in rows if row["event"] == "train"]
     (validation,) = (row for row in rows if row["event"] == "validation")

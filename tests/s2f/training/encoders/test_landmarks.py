@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 from encoders.face.landmarks import LandmarkRegressor
 from s2f.checkpoints.loading import load_network
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
 from s2f.training.encoders import landmarks as training
 from s2f.training.encoders.landmarks import FLIP, LandmarkArguments, LandmarkImages, LandmarkModule, train_landmarks
-from s2f.training.loop.arguments import run
 from tests.s2f.tiny_data import write_csv, write_dataset
 
 NETWORK = {"channels": [8, 8, 16, 16], "head_channels": 16, "image_size_px": 64}
@@ -226,7 +226,7 @@ def test_training_overfits_a_few_pictures():
 def train(root, folder, *extra):
     (root.parent / "recipe.yaml").write_text(RECIPE)
     flags = ["--config", f"{root.parent}/recipe.yaml", "--data", str(root), "--output_dir", str(folder), *extra]
-    return run(LandmarkArguments, train_landmarks, flags)
+    return run_training(LandmarkArguments, train_landmarks, flags)
 
 
 def log(folder):

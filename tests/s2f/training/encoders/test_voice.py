@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from s2f.checkpoints.encoders import VOICE_ENCODERS, load_voice_encoder
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.errors import BadFile, DatasetError, RecipeError
 from s2f.training.encoders import voice
 from s2f.training.encoders.voice import VoiceIdentityArguments, VoiceIdentityTask, train_voice_identity
-from s2f.training.loop.arguments import run
 from tests.s2f.tiny_data import write_csv
 from tests.s2f.training.runs import NETWORK
 
@@ -186,7 +186,7 @@ def trained(data, tmp_path_factory):
 
     def train(name, *flags):
         words = ["--config", root / "recipe.yaml", "--data", data, "--output_dir", root / name, *flags]
-        return run(VoiceIdentityArguments, train_voice_identity, [str(word) for word in words]), root / name
+        return run_training(VoiceIdentityArguments, train_voice_identity, [str(word) for word in words]), root / name
 
     return train
 

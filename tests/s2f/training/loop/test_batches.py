@@ -10,10 +10,11 @@ import torch
 import yaml
 
 from s2f.checkpoints.encoders import load_face_encoder
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.errors import RecipeError
 from s2f.shards.writing import write_shards
-from s2f.training.loop.arguments import TrainingArguments, run
+from s2f.training.loop.arguments import TrainingArguments
 from s2f.training.loop.loop import start
 from s2f.training.loop.optimizer import learning_rate, scaled
 from s2f.training.loop.sampler import StepSampler, epoch_order
@@ -205,7 +206,7 @@ def test_ablations_of_the_published_recipe_train(shared, tiny_dataset, tmp_path,
     sizes = [word for name, value in small.items() for word in (f"--network.{name}", str(value))]
     few = ["--max_train_steps", "1", "--logging_steps", "1", "--data", str(tiny_dataset)]
     words = [*recipe, *sizes, *shared[2:], *few, "--output_dir", str(tmp_path / "run")]
-    assert run(Speech2FaceArguments, train_speech2face, words) == 0
+    assert run_training(Speech2FaceArguments, train_speech2face, words) == 0
     (row,) = rows(tmp_path / "run")
     used = rows(tmp_path / "run", "start")[0]["arguments"]
     weights = used["loss_weights"]

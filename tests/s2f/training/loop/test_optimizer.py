@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from s2f.commands.program import run_training
 from s2f.errors import RecipeError
-from s2f.training.loop.arguments import TrainingArguments, run
+from s2f.training.loop.arguments import TrainingArguments
 from s2f.training.loop.optimizer import build_optimizer, learning_rate, scaled, set_rates
 
 
@@ -185,9 +186,9 @@ def test_recipes_and_the_command_line_know_the_fields(tmp_path):
     )
     seen = []
     words = ["--data", "d", "--output_dir", "o", "--config", str(tmp_path / "recipe.yaml"), "--momentum", "0.5"]
-    assert run(TrainingArguments, seen.append, [*words, "--part_rates.face_encoder", "0.001"]) == 0
+    assert run_training(TrainingArguments, seen.append, [*words, "--part_rates.face_encoder", "0.001"]) == 0
     (recipe,) = seen
     assert recipe.part_rates == {"voice_encoder": 0, "face_encoder": 0.001}
     assert (recipe.optimizer, recipe.momentum, recipe.lr_milestones) == ("sgd", 0.5, [2000, 3000])
     assert recipe.deciding()["keep_best"] == "val_accuracy"
-    assert run(TrainingArguments, seen.append, [*words, "--optimizer", "sdg"]) == 2
+    assert run_training(TrainingArguments, seen.append, [*words, "--optimizer", "sdg"]) == 2

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from s2f.datasets import DatasetFolder
 from s2f.errors import BadFile, DatasetError, RecipeError
 from s2f.faces.features import direction_means
-from s2f.training.decoder.task import DecoderArguments, DecoderTask, Samples, head_mask
+from s2f.training.decoder.arguments import DecoderArguments
+from s2f.training.decoder.task import DecoderTask, Samples, head_mask
 from s2f.training.loop.arguments import TrainingArguments, build_network
 from s2f.training.loop.optimizer import build_optimizer, learning_rate
 from s2f.training.loop.sampler import StepSampler

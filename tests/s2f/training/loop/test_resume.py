@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from s2f.training.loop.arguments import run
+from s2f.commands.program import run_training
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
 from tests.s2f.training.runs import RECIPE, command, environment, exported, frozen_networks, launch, rows
 
@@ -43,7 +43,7 @@ def test_killed_and_resumed_equals_undisturbed(flags, tmp_path, processes):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     if processes == 1:  # in this process: a start takes longer than the steps
         words = [str(flag) for flag in [*flags, "--output_dir", whole, "--cpu", "true"]]
-        assert run(Speech2FaceArguments, train_speech2face, words) == 0
+        assert run_training(Speech2FaceArguments, train_speech2face, words) == 0
     else:
         done = launch(processes, *flags, "--output_dir", whole)
         assert done.returncode == 0, done.stderr[-2000:]
@@ -62,11 +62,11 @@ def test_killed_and_resumed_equals_undisturbed(flags, tmp_path, processes):
 
 def test_changed_settings_are_refused_or_noted(flags, tmp_path, capsys):
     flags = [str(flag) for flag in [*flags, "--output_dir", tmp_path / "run", "--max_train_steps", 4]]
-    assert run(Speech2FaceArguments, train_speech2face, flags) == 0
+    assert run_training(Speech2FaceArguments, train_speech2face, flags) == 0
     more = [*flags, "--resume_from_checkpoint", "latest", "--loss_weights.normalized", "21"]
-    assert run(Speech2FaceArguments, train_speech2face, more) == 2
+    assert run_training(Speech2FaceArguments, train_speech2face, more) == 2
     refusal = capsys.readouterr().err
     assert "'normalized': 20.0" in refusal
     assert "accept_changes" in refusal
-    assert run(Speech2FaceArguments, train_speech2face, [*more, "--accept_changes", "true"]) == 0
+    assert run_training(Speech2FaceArguments, train_speech2face, [*more, "--accept_changes", "true"]) == 0
     assert "loss_weights" in rows(tmp_path / "run", "start")[-1]["changes"][0]

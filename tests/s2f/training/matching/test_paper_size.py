@@ -5,8 +5,8 @@ import math
 import pytest
 
 from encoders.voice.thin_resnet import ThinResNet34
+from s2f.commands.program import run_training
 from s2f.matching.model import MatchingModel
-from s2f.training.loop.arguments import run
 from s2f.training.matching.task import MatchingArguments
 from s2f.training.matching.three_stages import train_matching
 from tests.s2f.training.runs import CHECKOUT, rows
@@ -29,7 +29,7 @@ def test_one_step_of_the_published_recipe(name, tiny_dataset, tmp_path):
     if name == "trinet":  # its voice network is frozen, so it must come from somewhere
         ThinResNet34().save_pretrained(tmp_path / "voice")
         flags += ["--voice_weights", str(tmp_path / "voice")]
-    assert run(MatchingArguments, train_matching, flags) == 0
+    assert run_training(MatchingArguments, train_matching, flags) == 0
     (step,) = rows(tmp_path)
     assert math.isfinite(step["loss"])
     assert step["lr"] == pytest.approx(rows(tmp_path, "start")[0]["arguments"]["learning_rate"])

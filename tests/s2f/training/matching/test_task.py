@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from s2f.checkpoints.encoders import FACE_ENCODERS, VOICE_ENCODERS
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.errors import UsageError
 from s2f.faces.dynamic_images import as_picture, dynamic_image, windows
@@ -19,7 +20,7 @@ from s2f.faces.images import load_image
 from s2f.matching.embed import write_embeddings
 from s2f.matching.model import MatchingModel
 from s2f.matching.two_way import accuracy, win_shares
-from s2f.training.loop.arguments import build_network, run
+from s2f.training.loop.arguments import build_network
 from s2f.training.matching.task import MatchingArguments, MatchingModule, build_method, build_model
 from s2f.training.matching.three_stages import WEIGHTS, train_matching
 from tests.s2f.training.matching_runs import KIM, RECIPES, SHARED, SVHF, TRINET, VGG16, VGG_M_FACE, WEN
@@ -34,7 +35,7 @@ def train(tiny_dataset, tmp_path):
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(SHARED | recipe))
         words = ["--config", str(path), "--data", str(tiny_dataset), "--output_dir", str(folder), *flags]
-        return run(MatchingArguments, train_matching, words)
+        return run_training(MatchingArguments, train_matching, words)
 
     return train
 

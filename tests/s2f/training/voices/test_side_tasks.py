@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import s2f
+from s2f.commands.program import run_training
 from s2f.datasets import DatasetFolder
 from s2f.errors import AssetMissing, DatasetError, RecipeError
 from s2f.faces.features import direction_means
-from s2f.training.loop.arguments import run
 from s2f.training.loop.loop import StepSampler
 from s2f.training.speech2face.pairs import TableFaces
 from s2f.training.speech2face.targets import VoiceLatents, nearest_voices, neighbour_targets
@@ -252,7 +252,7 @@ def trained(truth_dataset, tmp_path_factory):
     def train(name, *extra):
         flags = ["--config", root / "recipe.yaml", "--data", truth_dataset, "--output_dir", root / name]
         flags += ["--face_encoder", root / "face", "--decoder", root / "decoder", *extra]
-        code = run(Speech2FaceArguments, train_speech2face, [str(flag) for flag in flags])
+        code = run_training(Speech2FaceArguments, train_speech2face, [str(flag) for flag in flags])
         return code, root / name
 
     assert train("whole")[0] == 0

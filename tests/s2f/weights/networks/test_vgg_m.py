@@ -7,8 +7,8 @@ import torch
 from s2f.checkpoints.encoders import load_face_encoder, load_voice_encoder
 from s2f.errors import CheckpointError
 from s2f.matching.model import MatchingModel
-from s2f.weights.conversion import read_means
 from s2f.weights.convert import import_weights
+from s2f.weights.networks.conversion import read_means
 from tests.s2f.weights.file_writers import write_dagnn, write_simplenn
 from tests.s2f.weights.numpy_layers import (
     conv_first,
