@@ -60,7 +60,7 @@ def test_named_commands_exist():
 
 def test_the_commands_and_kinds_of_weights_are_described():
     text = (CHECKOUT / "docs" / "weights.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"s2f weights ([a-z]+)", README + text)) == set(WEIGHTS)
+    assert set(re.findall(r"s2f weights ([a-z-]+)", README + text)) == set(WEIGHTS)
     for name, kind in KINDS.items():
         assert f"| `{name}` |" in text
         assert kind.file.split(" ")[0] in text

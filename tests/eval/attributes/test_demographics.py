@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import pytest
 
-from eval.attributes import demographics
 from eval.attributes.demographics import evaluate
 from eval.cli import main
 from eval.faces.conditions import CONDITIONS
@@ -76,7 +75,7 @@ def test_conditions_reach_the_pipeline_with_a_seed_of_the_recording(data, monkey
         tone = np.sin(2 * np.pi * 200 * np.arange(len(waveform)) / rate)
         return waveform + (0.3 - 4 * (waveform * tone).mean()) * tone  # amplitude 0.3 - itself
 
-    monkeypatch.setattr(demographics, "degrade_voice", swap_genders)
+    monkeypatch.setattr("eval.faces.drawing.degrade_voice", swap_genders)
     report = evaluate(FakePipeline(), data, "test", 0.5, None, conditions=True)
     rows = {row.params.get("condition"): row for row in rows_of(report, "gender_agreement") if row.group == "U"}
     assert list(rows) == [None, *CONDITIONS]

@@ -224,7 +224,7 @@ def data(tmp_path_factory):
 
 def test_training_reads_the_faces_own_labels(data, monkeypatch, tmp_path):
     """Ethnicity goes with age here; a truth that swaps the genders of training people swaps the answers."""
-    monkeypatch.setattr(fit_probes.checkpoints, "resolve", lambda name: data.root)
+    monkeypatch.setattr(fit_probes.loading, "resolve", lambda name: data.root)
     classifier, report = train_probes(FakePipeline(), "fake", data, "test", 0.0)
     figures = {(row.metric, row.group): row for row in report.rows if "shown" not in row.params}
     assert {figures[f"{name}_agreement", "U"].value for name in classifier.classes} == {1.0}
@@ -264,7 +264,7 @@ def test_command_writes_what_loads(data, tmp_path, monkeypatch, capsys):
 
     pipeline = SimpleNamespace(face_encoder=encoder(), device=CPU)
     monkeypatch.setattr(Speech2FacePipeline, "from_pretrained", lambda name: pipeline)
-    monkeypatch.setattr(fit_probes.checkpoints, "resolve", lambda name: data.root)
+    monkeypatch.setattr(fit_probes.loading, "resolve", lambda name: data.root)
     parser = ArgumentParser(exit_on_error=False)
     command.add_arguments(parser)
     words = ["starter", str(data.root), "-o", str(tmp_path / "out"), "--abstain_below", "0.6", "--json"]
