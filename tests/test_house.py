@@ -57,11 +57,10 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-            yield ".".join([*parts, *([node.module] if node.module else [])])
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
     for name, call in calls(tree):
         if name.endswith(("import_module", "__import__")) and call.args and isinstance(call.args[0], ast.Constant):
             yield str(call.args[0].value)
@@ -130,6 +129,108 @@ def test_import_rule_allows_what_it_should():
     allowed = "from ..voice import a\nimport math, torch.nn\nfrom encoders.face import b"
     assert import_faults(allowed, "encoders/face/a.py") == []
     assert import_faults("from eval.metrics.two_way import m\nimport s2f, encoders, scipy", "demos/a.py") == []
+
+
+# --- the layout, see docs/architecture.md -----------------------------------------------------------------------------
+
+# Packages from the ground up: each imports from lower floors alone. The loose modules of s2f/ and eval/ count singly.
+FLOORS = """
+encoders.face encoders.voice.front_ends decoder s2f.errors s2f.version s2f.training
+encoders.voice s2f.audio s2f.runtime s2f.simulate.voice eval.results
+s2f.datasets s2f.checkpoints s2f.simulate.head s2f.weights.formats eval.plotting eval.metrics
+s2f.labels s2f.faces s2f.prepare.sources s2f.simulate.render s2f.training.voices
+s2f.matching s2f.reconstruction s2f.shards s2f.prepare.adaptors s2f.simulate.population
+s2f s2f.dataset_check s2f.prepare s2f.simulate.identity s2f.training.loop s2f.weights.networks
+s2f.weights s2f.prepare.media s2f.simulate.dataset
+s2f.training.speech2face s2f.training.decoder s2f.training.encoders s2f.training.matching
+s2f.prepare.jobs eval.embeddings
+s2f.commands eval.faces eval.trial_lists
+s2f.commands.weights s2f.cli eval.reconstructions eval.craniofacial
+s2f.__main__ eval.attributes
+eval.consistency eval.simulated eval.report
+eval.commands
+eval.cli demos
+""".strip().splitlines()
+FLOOR = {package: number for number, line in enumerate(FLOORS) for package in line.split()}
+MOST_MODULES = 16  # in one folder
+
+
+def dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def package_of(path: str) -> str:
+    """The folder of a module as a dotted name; a loose module of s2f/ or eval/ itself."""
+    folder, _, file = path.rpartition("/")
+    loose = folder in ("s2f", "eval") and file != "__init__.py"
+    return dotted(path if loose else folder)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module to the modules it imports anywhere, in functions and for types too."""
+    paths = {dotted(path): path for path in modules()}
+    graph: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        tree = ast.parse((CHECKOUT / path).read_text(encoding="utf-8"))
+        names = set(imported(tree, dotted(path.rpartition("/")[0])))
+        homes = {name if name in paths else name.rpartition(".")[0] for name in names}
+        graph[module] = (homes & paths.keys()) - {module}
+    return graph
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Some circle, its first node twice; nothing where there is none."""
+    done: set[str] = set()
+
+    def walk(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        found: list[str] = []
+        for following in sorted(graph.get(node, ())) if node not in done else ():
+            found = found or walk(following, [*path, node])
+        done.add(node)
+        return found
+
+    return next(filter(None, (walk(node, []) for node in sorted(graph))), [])
+
+
+def test_packages_import_from_lower_floors():
+    paths = {dotted(path): path for path in modules()}
+    packages = {name: package_of(path) for name, path in paths.items() if not is_empty(path)}
+    assert set(packages.values()) == set(FLOOR), "FLOORS names every package, and no other"
+    arrows = [(a, b) for a, imports in import_graph().items() for b in imports if a in packages and b in packages]
+    assert len(arrows) > 500
+    faults = [
+        f"{a} imports {b}" for a, b in arrows if packages[a] != packages[b] and FLOOR[packages[a]] <= FLOOR[packages[b]]
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def is_empty(path: str) -> bool:
+    """Whether a module holds nothing but its docstring."""
+    body = ast.parse((CHECKOUT / path).read_text(encoding="utf-8")).body
+    return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+def test_no_module_imports_itself_by_a_detour():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert not circle_in(import_graph())
+
+
+def test_folders_stay_small():
+    counts: dict[str, int] = {}
+    for path in modules():
+        folder = path.rpartition("/")[0]
+        counts[folder] = counts.get(folder, 0) + 1
+    assert len(counts) > 40
+    assert not {folder: count for folder, count in counts.items() if count > MOST_MODULES}
+
+
+def test_tests_mirror_the_tree():
+    folders = {path.parent.relative_to(CHECKOUT / "tests") for path in (CHECKOUT / "tests").rglob("test_*.py")}
+    assert len(folders) > 30
+    assert [str(folder) for folder in folders if not (CHECKOUT / folder).is_dir()] == []
 
 
 def test_nothing_is_unpickled():
