@@ -212,6 +212,12 @@ def is_empty(path: str) -> bool:
     return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
 
 
+def test_the_floors_are_those_of_the_page():
+    text = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \| (.+) \|$", text, re.M)
+    assert [set(re.findall(r"`([\w.]+)`", row)) for row in rows] == [set(line.split()) for line in FLOORS[::-1]]
+
+
 def test_no_module_imports_itself_by_a_detour():
     assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
