@@ -41,7 +41,7 @@ def cells(folder: Path) -> list[str]:
         f"{checked['val_cosine']:.3f}",
         f"{figure('gender_agreement', 'U'):.3f}",
         " / ".join(f"{share:.2f}" for share in degraded),
-        " / ".join(f"{figure('age_class_agreement', group):.2f}" for group in ("child", "adult", "elder")),
+        " / ".join(f"{figure('age_class_recall', group):.2f}" for group in ("child", "adult", "elder")),
         " / ".join(f"{figure('pearson_r', 'within', measure=name):.2f}" for name in MEASURES),
         " / ".join(f"{figure('pearson_r_expected', 'within', measure=name):.2f}" for name in MEASURES),
     ]

@@ -17,6 +17,7 @@ from s2f.datasets import SPLITS, DatasetFolder
 from s2f.runtime.files import write_text
 
 STAGES = ("landmarks", "face", "decoder", "s2f")
+SHOWN = ("gender_agreement", "gender_recall", "age_class_balanced", "age_class_recall", "shown_as_child", "one_face")
 SHOWN_MEASURES = ("nose_width", "jaw_width", "face_height")
 VARIANCES = ("variance", "variance_within_gender", "variance_within_gender_and_age")
 CARD = """---
@@ -63,9 +64,9 @@ Training people {train}, validation {val}, test {test}; split hash `{split_hash}
 {rows}
 
 `gender_agreement v2f`: a gender probe, fitted on features of the training people's rendered faces, looks at the face drawn from a
-held-out voice and is compared with the reader's gender. `shuffled`: the same after dealing the voices to other readers.
-`rendered`: the probes' own agreement on the simulated faces of held-out people. `shown_as_child`: an age probe calls the face drawn from an
-adult reader's voice a child. `one_face`: dlib's CNN detector finds exactly one face in the drawn picture.
+held-out voice; the share that shows the reader's gender, and `gender_recall` of women and of men. `shuffled`: the same after dealing the
+voices to other readers. `rendered`: the probes' own figures on the simulated faces of held-out people, where `age_class_balanced` is the
+mean of the three recalls. `shown_as_child`: an age probe calls the face drawn from an adult reader's voice a child. `one_face`: dlib's CNN detector finds exactly one face in the drawn picture.
 
 ## Measured on simulated people of known truth
 
@@ -76,7 +77,7 @@ adult reader's voice a child. `one_face`: dlib's CNN detector finds exactly one 
 |---|---|---|---|---|---|---|---|
 {simulated}
 
-`age_class_agreement`: an age probe looks at the drawn face; the class is the voice's, U is the mean of the three recalls. Elders are adult
+`age_class_recall`: an age probe looks at the drawn face; the class is the voice's. `age_class_balanced`: their mean. Elders are adult
 readers slowed, with tremor and breath added: their recall may be that of a processing trace. `pearson_r`: a measure on the drawn face
 against the person's own. `planted`: the correlation of the person's measure with its expectation given the voice, on these people, which no
 model can beat by more than chance. The best reachable 1:2 matching here is {ideal:.3f} overall and {ideal_within:.3f} within gender
@@ -138,10 +139,10 @@ def card(run: Path, checkpoint: str) -> str:
         stages="\n".join(_stage(run / stage, stage) for stage in STAGES),
         checkpoint=checkpoint,
         protocol=demographics["protocol"],
-        rows="\n".join(_row(row) for row in demographics["rows"]),
+        rows="\n".join(_row(row) for row in demographics["rows"] if row["metric"] in SHOWN),
         simulated_n=_json(run / "test" / "dataset.json")["identities"],
         simulated_protocol=simulated["protocol"],
-        simulated="\n".join(_simulated_row(row) for row in simulated["rows"] if _is_shown(row)),
+        simulated="\n".join(_simulated_row(row, simulated["rows"]) for row in simulated["rows"] if _is_shown(row)),
         ideal=ideal["U"]["value"],
         ideal_within=ideal["G"]["value"],
         ideal_n=ideal["U"]["n"],
@@ -165,7 +166,7 @@ def _is_best_of_two(row: dict[str, Any]) -> bool:
 def _is_shown(row: dict[str, Any]) -> bool:
     if row["metric"] == "pearson_r":
         return row["group"] in ("f", "m") and row["params"]["measure"] in SHOWN_MEASURES
-    return row["metric"] in ("age_class_agreement", "gender_agreement") and row["direction"] == "v2f"
+    return row["metric"] in SHOWN and row["direction"] == "v2f" and "control" not in row["params"]
 
 
 def _stage(folder: Path, stage: str) -> str:
@@ -178,19 +179,27 @@ def _stage(folder: Path, stage: str) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    cells = (row["metric"], row["direction"], row["group"], row["params"].get("condition", ""), f"{row['value']:.3f}")
+    condition = row["params"].get("condition", row["params"].get("control", ""))
+    cells = (row["metric"], row["direction"], row["group"], condition, f"{row['value']:.3f}")
     return "| " + " | ".join((*cells, _interval(row), _number(row["chance"], 2), str(row["n"]))) + " |"
 
 
-def _simulated_row(row: dict[str, Any]) -> str:
+def _simulated_row(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     params = row["params"]
     metric = " ".join((row["metric"], params["measure"])) if "measure" in params else row["metric"]
-    low, middle, high = params["shuffled"]
+    low, middle, high = params["shuffled"] if "shuffled" in params else _control(row, rows)
     shuffled = f"{middle:.3f} ({low:.3f} to {high:.3f})"
     p = f"{params['p']:.1g}" if "p" in params else ""
     planted = _number(params.get("planted"), 3)
     cells = (metric, row["group"], f"{row['value']:.3f}", _interval(row), shuffled, planted, p, str(row["n"]))
     return "| " + " | ".join(cells) + " |"
+
+
+def _control(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[float, float, float]:
+    """Limits and mean of the same figure under shuffled voices."""
+    same = [one for one in rows if all(one[name] == row[name] for name in ("metric", "direction", "group"))]
+    control = next(one for one in same if one["params"].get("control") == "shuffled")
+    return control["ci_low"], control["value"], control["ci_high"]
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -64,17 +64,17 @@ def truth_by_identity(data: DatasetFolder) -> dict[str, dict[str, str]]:
     return {row["identity"]: row for row in known}
 
 
-def is_male_person(person: Mapping[str, str]) -> bool:
-    """Whether a row of people.csv or truth.csv has gender m.
+def gender_of(person: Mapping[str, str]) -> str:
+    """Gender of a row of people.csv or truth.csv that must have one.
 
     Raises:
         DatasetError: the gender is neither f nor m.
     """
     gender = person.get("gender")
-    if gender not in ("f", "m"):
+    if gender not in GENDERS:
         got = f"{gender!r} for {person['identity']}"
         raise DatasetError("gender f or m for every person", got, "fill it in people.csv")
-    return gender == "m"
+    return gender
 
 
 ATTRIBUTES: Mapping[str, tuple[str, ...] | None] = {"gender": GENDERS, "age_class": AGE_CLASSES, "ethnicity": None}

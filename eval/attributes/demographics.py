@@ -1,6 +1,6 @@
 """Does the face drawn from a voice show the speaker's gender, and does an adult's show an adult?
 
-Probes on face features (`eval.attributes.features`) answer, with their own error beside them. Speech2Face (CVPR 2019,
+Probes on face features (`eval.attributes.fit_probes`) answer, with their own error beside them. Speech2Face (CVPR 2019,
 section 5.1, Fig. 4) asks a commercial classifier; here the probes look at decoded pictures (not at predicted
 features). With a reconstructions folder, `eval.attributes.picture_rows` adds the paper's comparison of true and drawn
 pictures.
@@ -8,31 +8,33 @@ pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
+from jaxtyping import Bool
 
-from eval.attributes.agreement import agreement_rows, shuffled_agreement
 from eval.attributes.classifier import AttributeClassifier
-from eval.attributes.features import Pictured, labelled_faces, looked_at, pictured_faces, probes_of, recall_rows, says
-from eval.attributes.fit_probes import fit_classifier
+from eval.attributes.fit_probes import fit_classifier, own_error
 from eval.attributes.picture_rows import picture_rows
+from eval.attributes.pictured import looked_at, pictured_faces
+from eval.attributes.probes import ProbeClassifier
+from eval.attributes.rows import controlled_rows, headline_rows
 from eval.faces.conditions import CONDITIONS
 from eval.faces.drawing import drawn
 from eval.faces.features import picture_features
 from eval.faces.recordings import Voice, reader_recordings
+from eval.metrics.classification import Comparison
 from eval.metrics.intervals import share_row
 from eval.reconstructions.folder import Reconstructions
-from eval.results import Report, Row
+from eval.results import Report
 from s2f.datasets import DatasetFolder
-from s2f.labels import is_male_person, truth_by_identity
+from s2f.labels import ATTRIBUTES, GENDERS, gender_of, truth_by_identity
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
-PROTOCOL = "demographics/2"
+PROTOCOL = "demographics/3"
 
 
 class Detector(Protocol):
@@ -56,15 +58,17 @@ def dataset_voices(data: DatasetFolder, split: str) -> list[Voice]:
     parts = {(row["path"], row.get("start_s"), row.get("duration_s")): row for row in data.voices(split)}
     for row in parts.values():
         start = f"_{row['start_s']}" if float(row.get("start_s") or 0) else ""
-        is_male = is_male_person(data.people[row["identity"]])
+        person = data.people[row["identity"]]
+        speaker, gender = person.get("speaker") or row["identity"], gender_of(person)
         known = truth.get(row["identity"], {}).get("voice_age_class", "")
-        voices.append(Voice(Path(row["path"]).stem + start, is_male, known, partial(data.voice, row)))
+        voices.append(Voice(Path(row["path"]).stem + start, speaker, gender, known, partial(data.voice, row)))
     return voices
 
 
 def reader_voices(folder: str | Path) -> list[Voice]:
     """Original recordings of the "dev" speakers of a folder of voices; readers are taken to be adults."""
-    return [Voice(Path(one.source).stem, one.gender == "m", "adult", one.read) for one in reader_recordings(folder)]
+    readers = reader_recordings(folder)
+    return [Voice(Path(one.source).stem, one.speaker, one.gender, "adult", one.read) for one in readers]
 
 
 def evaluate(
@@ -84,7 +88,7 @@ def evaluate(
 
     Args:
         pipeline: the checkpoint.
-        data: dataset folder with the genders of its people; the probes are fitted on its training split.
+        data: dataset folder with the genders of the people heard; the probes are fitted on its training split.
         split: split to evaluate, of people not seen in training.
         seconds: how much of each recording is heard.
         detector: counts faces in the drawn pictures; None leaves those rows out.
@@ -94,78 +98,66 @@ def evaluate(
         reconstructions: the same checkpoint's pictures of the same people; adds the rows of `picture_rows`.
 
     Returns:
-        Gender agreement (v2f and the probe's own: `rendered` on canonical faces, `photo` where there are none), the
-        shuffled control, adults shown as children, the age probe's own agreement (in its group U the mean of the
-        recalls), the share of pictures with one face, and agreement under each condition. Rows about pictures of a
-        reconstructions folder follow; they have a `reference` among their parameters, and there `age_class_agreement`
-        is the share that agrees.
+        Gender of the drawn faces against the speakers' (v2f; see `controlled_rows`), adults shown as children, the
+        probes' own figures (`rendered` on canonical faces, `photo` where there are none; see `own_error`), the share
+        of pictures with one face, and the headline figures of gender under each condition. Rows about pictures of a
+        reconstructions folder follow; they have a `reference` among their parameters.
 
     Raises:
-        DatasetError: a person without gender, or nothing in the split.
+        DatasetError: a speaker without gender, training faces of one gender, or nothing in the split.
     """
     training = pictured_faces(pipeline, data, "train", canonical_only=False)
-    probes = probes_of(training.faces())
-    faces = labelled_faces(pipeline, data, split, canonical_only=True)
+    asked = tuple(ATTRIBUTES) if reconstructions and reconstructions.classifier is None else ("gender", "age_class")
+    fitted = fit_classifier(pipeline.face_encoder, pipeline.device, training, attributes=asked, required=["gender"])
+    probes, notes = fitted
+    faces = pictured_faces(pipeline, data, split, canonical_only=True)
     speakers = dataset_voices(data, split) if voices is None else reader_voices(voices)
     params: dict[str, Any] = {"seconds": seconds, "split": split}
     if voices is not None:
         params = {"seconds": seconds, "split": "dev", "voices": Path(voices).name}
-    true = np.array([voice.is_male for voice in speakers])
-    shown, found = _look(pipeline, speakers, seconds, detector, pictures)
-    predicted = says(probes.gender, shown)
-    rows = agreement_rows("v2f", predicted, true, params)
-    shuffled = shuffled_agreement(predicted, true)
-    low, high = np.quantile(shuffled, [0.025, 0.975])
-    rows.append(
-        Row("gender_agreement", "v2f", "shuffled", shuffled.mean(), low, high, "permutation", 0.5, len(true), params)
-    )
-    own = looked_at(data, split)
-    rows += agreement_rows(own, says(probes.gender, faces.features), faces.is_male, {"split": split})
+    shown, found = _look(pipeline, probes, speakers, seconds, detector, pictures)
+    rows = controlled_rows(_gender(shown, speakers), "v2f", params)
+    own, left_out = own_error(probes, faces, looked_at(data, split), split)
     adult = np.array([voice.age_class == "adult" for voice in speakers])
-    if probes.age is not None:
-        if adult.any():
-            is_child = says(probes.age, shown)[adult] == "child"
-            rows.append(share_row("shown_as_child", "v2f", "adult", is_child, None, params))
-        rows += recall_rows(own, says(probes.age, faces.features), faces.age_class, {"split": split})
+    if "age_class" in shown and adult.any():
+        rows.append(share_row("shown_as_child", "v2f", "adult", shown["age_class"][adult] == "child", None, params))
+    rows += own
     if detector is not None:
         rows.append(share_row("one_face", "v2f", "U", found, None, params))
     for condition in CONDITIONS if conditions else ():
-        heard = _look(pipeline, speakers, seconds, condition=condition)[0]
-        rows += agreement_rows("v2f", says(probes.gender, heard), true, params | {"condition": condition})[:1]
-    added, notes = _about_pictures(pipeline, training, reconstructions)
-    return Report(PROTOCOL, data.split_hash, [*rows, *added], notes)
+        heard = _look(pipeline, probes, speakers, seconds, condition=condition)[0]
+        rows += headline_rows(_gender(heard, speakers), "v2f", params | {"condition": condition})
+    notes = [*notes, *left_out]
+    if reconstructions is not None:
+        added, said = picture_rows(reconstructions.classifier or probes, reconstructions.folder)
+        rows, notes = rows + added, notes + said
+    return Report(PROTOCOL, data.split_hash, rows, notes)
 
 
-def _about_pictures(
-    pipeline: Speech2FacePipeline, training: Pictured, given: Drawn | None
-) -> tuple[list[Row], list[str]]:
-    """Rows of a reconstructions folder and notes on them, none without one."""
-    if given is None:
-        return [], []
-    if given.classifier is not None:
-        return picture_rows(given.classifier, given.folder)
-    classifier, left_out = fit_classifier(pipeline.face_encoder, pipeline.device, training)
-    rows, notes = picture_rows(classifier, given.folder)
-    return rows, [*left_out, *notes]
+def _gender(shown: Mapping[str, np.ndarray], voices: Sequence[Voice]) -> Comparison:
+    """Gender that the drawn faces show against the speakers'."""
+    said, speakers = (np.array([getattr(voice, name) for voice in voices]) for name in ("gender", "speaker"))
+    return Comparison("gender", GENDERS, said, shown["gender"], speakers)
 
 
 def _look(
     pipeline: Speech2FacePipeline,
+    probes: ProbeClassifier,
     voices: Sequence[Voice],
     seconds: float,
     detector: Detector | None = None,
     pictures: Path | None = None,
     condition: str | None = None,
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Features of the drawn pictures, and for each whether the detector finds one face."""
+) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, " N"]]:
+    """What the probes say of the drawn pictures by attribute, and whether the detector finds one face in each."""
     features, found = [], []
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     for some, output in drawn(pipeline, voices, seconds, condition):
-        features.append(picture_features(pipeline, output.images))
+        features.append(picture_features(pipeline, output.images).numpy())
         for voice, image in zip(some, output.images, strict=True):
             if detector is not None:
                 found.append(len(detector.detect(np.asarray(image))) == 1)
             if pictures is not None:
                 image.save(pictures / f"{voice.name}.png")
-    return torch.cat(features), np.array(found, dtype=bool)
+    return probes.answers(np.concatenate(features)), np.array(found, dtype=bool)

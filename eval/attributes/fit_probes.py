@@ -8,17 +8,20 @@ service whose errors are not known.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
 
 from encoders.face.base import FaceEncoder
-from eval.attributes.features import Pictured, fit_probe, looked_at, pictured_faces
+from eval.attributes.pictured import Pictured, looked_at, pictured_faces
 from eval.attributes.probes import Probe, ProbeClassifier
 from eval.attributes.rows import attribute_rows, error_rows
-from eval.metrics.classification import Comparison
+from eval.metrics.classification import Comparison, of_classes
 from eval.results import Report, Row
 from s2f.checkpoints import loading
 from s2f.checkpoints.provenance import weights_sha256
@@ -31,37 +34,48 @@ PROTOCOL = "probes/1"
 
 
 def fit_classifier(
-    encoder: FaceEncoder, device: torch.device, training: Pictured, abstain_below: float = 0.0
+    encoder: FaceEncoder,
+    device: torch.device,
+    training: Pictured,
+    abstain_below: float = 0.0,
+    attributes: Sequence[str] = tuple(ATTRIBUTES),
+    required: Sequence[str] = (),
 ) -> tuple[ProbeClassifier, list[str]]:
     """Fit a probe for every attribute whose labels are known; every class of age and ethnicity weighs the same.
+
+    A probe is a logistic regression (C = 10) on unit-length features.
 
     Args:
         encoder: that made the features, on `device`.
         device: where it is.
         training: features and labels.
         abstain_below: see `ProbeClassifier`.
+        attributes: to fit, as far as their labels are known.
+        required: those of them without which the classifier is of no use.
 
     Returns:
         The classifier, and a sentence about each attribute that is left out and about pictures without its label.
 
     Raises:
-        DatasetError: no attribute has labels of two classes.
+        DatasetError: a required attribute, or every attribute, lacks labels of two classes.
     """
-    probes, notes = {}, []
-    for attribute, known in ATTRIBUTES.items():
+    probes, notes, unit = {}, [], F.normalize(training.features, dim=-1).numpy()
+    for attribute in attributes:
         labels = training.labels[attribute]
         names = sorted(set(labels.tolist()) - {""})
         if len(names) < 2:
             notes.append(f"{attribute} left out: the training faces are of {names[0] if names else 'no known class'}")
             continue
         there = labels != ""
-        fitted = fit_probe(training.features[torch.from_numpy(there)], labels[there], balanced=attribute != "gender")
-        probes[attribute] = Probe.of(fitted, known or names)
+        weight = None if attribute == "gender" else "balanced"
+        regression = LogisticRegression(C=10.0, max_iter=2000, class_weight=weight)
+        probes[attribute] = Probe.of(regression.fit(unit[there], labels[there]), ATTRIBUTES[attribute] or names)
         if not there.all():
             notes.append(f"{(~there).sum()} of {len(there)} training faces without {attribute} left out of its probe")
-    if not probes:
+    if not probes or not set(required) <= set(probes):
         fix = "fill gender, age or ethnicity in people.csv"
-        raise DatasetError("training faces of two classes of an attribute", "; ".join(notes), fix)
+        needed = " and ".join(required) or "an attribute"
+        raise DatasetError(f"training faces of two classes of {needed}", "; ".join(notes), fix)
     return ProbeClassifier(encoder, probes, abstain_below, device=device), notes
 
 
@@ -83,7 +97,7 @@ def own_error(classifier: ProbeClassifier, faces: Pictured, direction: str, spli
     both = (faces.labels["gender"], faces.labels["ethnicity"])
     groups = np.array([f"{gender} {ethnicity}".strip() for gender, ethnicity in zip(*both, strict=True)])
     for attribute, names in classifier.classes.items():
-        reference = np.where(np.isin(faces.labels[attribute], names), faces.labels[attribute], "")
+        reference = of_classes(faces.labels[attribute], names)
         if unknown := int((reference == "").sum()):
             notes.append(
                 f"{unknown} of {len(reference)} {split} faces without {attribute} of {', '.join(names)} left out"
@@ -100,7 +114,7 @@ def train_probes(
     """Fit probes on the training people's faces and measure them on other people's.
 
     Labels are the face's own: gender and ethnicity of truth.csv where there is one, else of people.csv, and the age of
-    people.csv (see `eval.attributes.features.pictured_faces`). All faces of the training people are used; of the
+    people.csv (see `eval.attributes.pictured.pictured_faces`). All faces of the training people are used; of the
     others canonical ones only, where there are any.
 
     Args:

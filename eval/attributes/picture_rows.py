@@ -15,9 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from eval.attributes.classifier import AttributeClassifier, classified
-from eval.attributes.rows import attribute_rows, headline_rows, shuffled_rows
+from eval.attributes.rows import attribute_rows, controlled_rows, headline_rows
 from eval.faces.pictures import read_picture
-from eval.metrics.classification import Comparison
+from eval.metrics.classification import Comparison, of_classes
 from eval.reconstructions.folder import CONTROLS, PICTURES, Reconstructions
 from eval.results import Row
 from s2f.checkpoints import loading
@@ -85,7 +85,7 @@ def picture_rows(classifier: AttributeClassifier, folder: Reconstructions) -> tu
         notes.append(f"{left_out} people left out by s2f-eval reconstruct")
     speakers = np.array([person.get("speaker") or person["identity"] for person in people])
     for attribute, classes in classifier.classes.items():
-        known = np.where(np.isin(labels[attribute], list(classes)), labels[attribute], "")
+        known = of_classes(labels[attribute], classes)
         for reference, values in (("picture", answers["true"][attribute]), ("label", known)):
             notes += _missing(attribute, reference, values)
             if (values == "").all():
@@ -124,7 +124,7 @@ def _compared(compared: Mapping[str, Comparison], reference: str, folder: Recons
     """Rows of one attribute against one reference, from the comparison of each kind of picture."""
     own = {"reference": reference, "split": folder.about["split"]}
     heard = own | {"seconds": folder.seconds[-1]}
-    rows = attribute_rows(compared["s2f"], "v2f", heard) + shuffled_rows(compared["s2f"], "v2f", heard)
+    rows = controlled_rows(compared["s2f"], "v2f", heard)
     for control in CONTROLS:
         rows += headline_rows(compared[control], "v2f", {**own, "control": control})
     if reference == "picture":

@@ -8,12 +8,13 @@ agrees. It leaves abstentions, the prior and uneven classes aside; here they sta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from eval.metrics.classification import Comparison, agreement, balanced, kappa, prior_only, prior_random
+from eval.metrics.classification import Comparison, agreement, balanced, kappa, prior_only, prior_random, recalls
 from eval.metrics.intervals import interval, jeffreys_interval, share_row
 from eval.results import UNDEFINED, Row
 
@@ -65,18 +66,20 @@ def _class_rows(
     return [recalled, *confused]
 
 
-def headline_rows(comparison: Comparison, direction: str, params: Mapping[str, Any]) -> list[Row]:
-    """Agreement, kappa and balanced accuracy for everybody (group U); nothing where nobody has reference and answer.
+def headline_rows(comparison: Comparison, direction: str, params: Mapping[str, Any], group: str = "U") -> list[Row]:
+    """Agreement, kappa and balanced accuracy of all people compared; nothing where nobody has reference and answer.
 
     `<attribute>_agreement`: Wilson interval, which takes people for independent; chance is `prior_only`, and
     `prior_random` stands in the parameters. `<attribute>_kappa`: bootstrap over speakers, or over people where nobody
-    shares one. `<attribute>_balanced`: interval as in `eval.attributes.features.recall_rows`, chance 1 / classes
-    present. Where people share speakers, `by_speaker` is the interval that allows for it.
+    shares one. `<attribute>_balanced`, the mean of the recalls: interval from draws of every recall from its posterior
+    under Jeffreys' prior, chance 1 / classes present. Where people share speakers, `by_speaker` is the interval that
+    allows for it.
 
     Args:
         comparison: of the answers.
         direction: see `Row`.
         params: go into every row.
+        group: name of these people, U for everybody.
     """
     if not comparison.both.any():
         return []
@@ -85,53 +88,74 @@ def headline_rows(comparison: Comparison, direction: str, params: Mapping[str, A
     hits = np.repeat([True, False], [np.trace(counts), counts.sum() - np.trace(counts)])
     about = dict(params) | {"prior_random": round(float(prior_random(counts)), 3)}
     about |= _by_speaker(comparison, agreement(redrawn))
-    rows = [share_row(f"{name}_agreement", direction, "U", hits, float(prior_only(counts)), about)]
-    rows.append(_kappa_row(comparison, direction, dict(params)))
+    rows = [share_row(f"{name}_agreement", direction, group, hits, float(prior_only(counts)), about)]
+    rows.append(_kappa_row(comparison, direction, dict(params), group))
     value = float(balanced(counts))
     low, high = jeffreys_interval(counts.diagonal()[present], counts.sum(1)[present])
     about = dict(params) | _by_speaker(comparison, balanced(redrawn))
     chance = float(1 / present.sum())
-    return [*rows, Row(f"{name}_balanced", direction, "U", value, low, high, "jeffreys", chance, len(hits), about)]
+    return [*rows, Row(f"{name}_balanced", direction, group, value, low, high, "jeffreys", chance, len(hits), about)]
 
 
-def _kappa_row(comparison: Comparison, direction: str, params: dict[str, Any]) -> Row:
+def _kappa_row(comparison: Comparison, direction: str, params: dict[str, Any], group: str) -> Row:
     name, count = f"{comparison.attribute}_kappa", int(comparison.counts.sum())
     value, draws = float(kappa(comparison.counts)), kappa(comparison.redrawn)
     if np.isnan(value):
-        return Row(name, direction, "U", None, None, None, UNDEFINED, 0.0, count, params)
+        return Row(name, direction, group, None, None, None, UNDEFINED, 0.0, count, params)
     if undefined := int(np.isnan(draws).sum()):
         params["undefined_draws"] = undefined
     low, high = (float(limit) for limit in np.nanquantile(draws, [0.025, 0.975]))
     method = f"bootstrap over {'speakers' if comparison.shared else 'people'}"
-    return Row(name, direction, "U", value, min(low, value), max(high, value), method, 0.0, count, params)
+    return Row(name, direction, group, value, min(low, value), max(high, value), method, 0.0, count, params)
 
 
 def _by_speaker(comparison: Comparison, draws: Float[np.ndarray, " R"]) -> dict[str, Any]:
     return {"by_speaker": interval(draws)} if comparison.shared else {}
 
 
-def shuffled_rows(comparison: Comparison, direction: str, params: Mapping[str, Any]) -> list[Row]:
+def shuffled_rows(comparison: Comparison, direction: str, params: Mapping[str, Any], group: str = "U") -> list[Row]:
     """The control: what `headline_rows` are, on average and in 95 % of deals, if answers are dealt to other people.
 
     Args:
         comparison: of the answers.
         direction: see `Row`.
         params: go into every row, beside `control`: shuffled.
+        group: as there.
 
     Returns:
         One row for each figure that is defined; the same chances as there.
     """
-    if not comparison.both.any():
-        return []
     measures: dict[str, Callable] = {"agreement": agreement, "kappa": kappa, "balanced": balanced}
-    rows, about = [], {**params, "control": "shuffled"}
-    for row in headline_rows(comparison, direction, params):
-        draws = measures[row.metric.rpartition("_")[2]](comparison.shuffled)
-        if row.value is not None:
-            low, high = (float(limit) for limit in np.quantile(draws, [0.025, 0.975]))
-            mean, n = float(draws.mean()), row.n
-            rows.append(Row(row.metric, direction, "U", mean, low, high, "permutation", row.chance, n, about))
-    return rows
+    return [
+        _control_row(row, measures[row.metric.rpartition("_")[2]](comparison.shuffled), params)
+        for row in headline_rows(comparison, direction, params, group)
+        if row.value is not None
+    ]
+
+
+def controlled_rows(comparison: Comparison, direction: str, params: Mapping[str, Any]) -> list[Row]:
+    """All figures of one comparison and their control.
+
+    Args:
+        comparison: of the answers.
+        direction: see `Row`.
+        params: go into every row.
+
+    Returns:
+        The rows of `attribute_rows`, those of `shuffled_rows`, and likewise a control of each class's recall. That
+        of a confusion is its chance.
+    """
+    rows, dealt = attribute_rows(comparison, direction, params), recalls(comparison.shuffled)
+    by_class = dict(zip(comparison.classes, dealt.T, strict=True))
+    controls = shuffled_rows(comparison, direction, params)
+    named = (row for row in rows if row.metric.endswith("_recall"))
+    return [*rows, *controls, *(_control_row(row, by_class[row.group], params) for row in named)]
+
+
+def _control_row(row: Row, draws: Float[np.ndarray, " R"], params: Mapping[str, Any]) -> Row:
+    low, high = (float(limit) for limit in np.quantile(draws, [0.025, 0.975]))
+    about = {**params, "control": "shuffled"}
+    return replace(row, value=float(draws.mean()), ci_low=low, ci_high=high, ci_method="permutation", params=about)
 
 
 def error_rows(comparison: Comparison, groups: np.ndarray, direction: str, params: Mapping[str, Any]) -> list[Row]:

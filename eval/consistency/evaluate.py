@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
-from eval.attributes.features import pictured_faces, probes_of
+from eval.attributes.fit_probes import fit_classifier
+from eval.attributes.pictured import pictured_faces
+from eval.attributes.probes import ProbeClassifier
 from eval.consistency.group_rows import CLIPS, SEGMENTS, Level, averaging_rows, compared, control_rows, group_rows
 from eval.consistency.length_rows import Sweep, sweep_rows
 from eval.consistency.segments import Parts, Window, durations, predicted_features
@@ -29,7 +30,7 @@ from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
-PROTOCOL = "consistency/1"
+PROTOCOL = "consistency/2"
 
 Features = Mapping[Window, np.ndarray]
 
@@ -42,12 +43,12 @@ class Reference:
         row: variance between them.
         mean: (D,) their mean, of unit vectors.
         probe: of gender; None if it cannot be fitted.
-        notes: why not.
+        notes: why not, or on what the probe was not fitted.
     """
 
     row: Row
     mean: np.ndarray
-    probe: LogisticRegression | None
+    probe: ProbeClassifier | None
     notes: tuple[str, ...]
 
 
@@ -196,10 +197,10 @@ def _reference(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Reference:
         fix = "give a folder whose training people have faces"
         raise DatasetError("faces of several training people that differ", f"{len(people)} people", fix)
     try:
-        probe, notes = probes_of(training.faces()).gender, ()
+        probe, notes = fit_classifier(pipeline.face_encoder, pipeline.device, training, attributes=["gender"])
     except DatasetError as error:
         return Reference(row, groups.features.mean(0), None, (f"no gender_agreement: {error}",))
-    return Reference(row, groups.features.mean(0), probe, notes)
+    return Reference(row, groups.features.mean(0), probe, tuple(notes))
 
 
 def _said(pipeline: Speech2FacePipeline, lengths: Sequence[float]) -> list[str]:

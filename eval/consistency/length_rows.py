@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from sklearn.linear_model import LogisticRegression
+from jaxtyping import Float
 from tqdm import tqdm
 
-from eval.attributes.features import says
+from eval.attributes.probes import ProbeClassifier
+from eval.attributes.rows import headline_rows, shuffled_rows
 from eval.consistency.group_rows import paired_rows
 from eval.faces.features import picture_features
-from eval.metrics.intervals import interval, share_row
-from eval.metrics.variance_components import Independent, mean_of, mean_over, unit
+from eval.metrics.classification import Comparison
+from eval.metrics.variance_components import Independent, mean_of, unit
 from eval.results import Row
 from s2f.faces.images import to_pil
+from s2f.labels import GENDERS
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
 BATCH = 8  # faces of one forward pass, as in the pipeline
@@ -44,7 +45,7 @@ class Sweep:
 def sweep_rows(
     sweep: Sweep,
     pipeline: Speech2FacePipeline,
-    probe: LogisticRegression | None,
+    probe: ProbeClassifier | None,
     mean_face: Float[np.ndarray, " D"],
     params: Mapping[str, Any],
 ) -> list[Row]:
@@ -58,7 +59,7 @@ def sweep_rows(
     Args:
         sweep: what was predicted.
         pipeline: draws the faces on which the probe looks.
-        probe: says who looks like a man; None leaves gender out.
+        probe: says which gender a face shows; None leaves gender out.
         mean_face: control: the feature that everybody gets.
         params: of every row; `seconds` is added.
 
@@ -83,9 +84,9 @@ def sweep_rows(
     if probe is not None and len(known):
         shown = {}
         for length, features in sweep.features.items():
-            shown[length] = shown_as_male(pipeline, probe, features[known], f"faces at {length:g} s")
-        is_male = np.asarray(sweep.genders)[known] == "m"
-        rows += _gender_rows(shown, is_male, Independent(who.speakers[known]), params)
+            shown[length] = shown_genders(pipeline, probe, features[known], f"faces at {length:g} s")
+        genders = np.asarray(sweep.genders)[known]
+        rows += _gender_rows(shown, genders, Independent(who.speakers[known]), params)
     return rows
 
 
@@ -123,41 +124,36 @@ def _difference(metric: str, values: Mapping[float, np.ndarray], who: Independen
 
 
 def _gender_rows(
-    shown: Mapping[float, np.ndarray], is_male: np.ndarray, who: Independent, params: Mapping[str, Any]
+    shown: Mapping[float, np.ndarray], genders: np.ndarray, who: Independent, params: Mapping[str, Any]
 ) -> list[Row]:
-    """Share of drawn faces that show the speaker's gender; Wilson's interval, and speakers redrawn where shared."""
-    hits, rows, metric = {}, [], "gender_agreement"
+    """Gender of the drawn faces against the speakers', with the control: headline figures of each length."""
+    hits, rows, shared = {}, [], {"speakers": who.count} if who.shared else {}
     for length, seen in shown.items():
-        hits[length] = seen == is_male
-        about = {**params, "seconds": length}
-        if who.shared:
-            redrawn = interval(who.draws @ hits[length] / who.draws.sum(1))
-            about |= {"speakers": who.count, "by_speaker": redrawn}
-        rows.append(share_row(metric, "v2f", "U", hits[length], 0.5, about))
-        table, control = (seen[:, None] == is_male).astype(float), {**params, "seconds": length, "control": "shuffled"}
-        rows.append(who.row(metric, mean_over(table, who.different), control, chance=0.5))
-    return [*rows, _difference(metric, hits, who, params)]
+        hits[length] = seen == genders
+        compared, about = Comparison("gender", GENDERS, genders, seen, who.speakers), {**params, "seconds": length}
+        rows += headline_rows(compared, "v2f", about | shared) + shuffled_rows(compared, "v2f", about | shared)
+    return [*rows, _difference("gender_agreement", hits, who, params)]
 
 
 @torch.inference_mode()
-def shown_as_male(
-    pipeline: Speech2FacePipeline, probe: LogisticRegression, features: Float[np.ndarray, "N D"], says_what: str
-) -> Bool[np.ndarray, " N"]:
+def shown_genders(
+    pipeline: Speech2FacePipeline, probe: ProbeClassifier, features: Float[np.ndarray, "N D"], says_what: str
+) -> np.ndarray:
     """Draw faces and ask the gender probe about the pictures.
 
     Args:
         pipeline: its decoder draws, its face encoder looks.
-        probe: see `eval.attributes.features.fit_probes`.
+        probe: of gender, on features of that face encoder.
         features: (N, D) as the voice encoder gives them.
         says_what: label of the progress bar.
 
     Returns:
-        (N,) true where the picture shows a man or boy.
+        (N,) f or m, the gender that each picture shows.
     """
     seen = []
     with tqdm(total=len(features), desc=says_what, unit="face", leave=False) as progress:
         for part in torch.from_numpy(features).split(BATCH):
             images = [to_pil(image) for image in pipeline.decoder(part.to(pipeline.device)).image]
-            seen.append(says(probe, picture_features(pipeline, images)))
+            seen.append(probe.answers(picture_features(pipeline, images).numpy())["gender"])
             progress.update(len(part))
-    return np.concatenate(seen).astype(bool)
+    return np.concatenate(seen)

@@ -41,7 +41,7 @@ def draw_consistency(report: Report, folder: Path) -> list[Path]:
 def _lengths(rows: Sequence[Row]) -> Figure:
     """Cosines beside, where there is any, gender agreement; by seconds."""
     swept = [row for row in rows if "seconds" in row.params and not {"of", "minus"} & set(row.params)]
-    genders = [row for row in swept if row.metric == "gender_agreement"]
+    genders = [row for row in swept if row.metric.startswith("gender_")]
     figure, panels = new_panels(2 if genders else 1)
     _curves(panels[0], [row for row in swept if row not in genders], "seconds")
     panels[0].set(title="cosine", xlabel="seconds heard", ylabel="mean cosine of features")

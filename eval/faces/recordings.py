@@ -113,12 +113,14 @@ class Voice:
 
     Attributes:
         name: names its picture and seeds its degradation.
-        is_male: whether the speaker is a man or boy.
-        age_class: one of `eval.attributes.features.AGE_CLASSES` if the voice's is known, else "".
+        speaker: whose sound it was made from; voices that share a speaker are not independent.
+        gender: the speaker's, "f" or "m".
+        age_class: one of `s2f.labels.AGE_CLASSES` if the voice's is known, else "".
         read: takes a sample rate in Hz to the (S,) float32 waveform.
     """
 
     name: str
-    is_male: bool
+    speaker: str
+    gender: str
     age_class: str
     read: Callable[[int], np.ndarray]

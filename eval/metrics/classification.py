@@ -6,7 +6,7 @@ Nothing here knows pictures: it takes labels and answers, "" where there is none
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -49,6 +49,11 @@ class Comparison:
             got = ", ".join(repr(name) for name in sorted(unknown))
             raise UsageError(f"{self.attribute} of {', '.join(self.classes)} or none", got, "map the names first")
 
+    def among(self, members: Bool[np.ndarray, " N"]) -> Comparison:
+        """The same comparison of some of the people alone."""
+        columns = {name: getattr(self, name)[members] for name in ("reference", "answers", "speakers")}
+        return replace(self, **columns)
+
     @cached_property
     def both(self) -> Bool[np.ndarray, " N"]:
         """Who has a reference and an answer; all figures but the abstentions are of these M people."""
@@ -90,6 +95,11 @@ class Comparison:
         size = len(self.classes)
         cells = np.arange(len(answers))[:, None] * size**2 + reference * size + answers
         return np.bincount(cells.ravel(), minlength=len(answers) * size**2).reshape(-1, size, size)
+
+
+def of_classes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """(N,) labels as a reference: those that a classifier of these classes does not know count as unknown, ""."""
+    return np.where(np.isin(labels, list(classes)), labels, "")
 
 
 def deal(speakers: np.ndarray, shuffles: int, random: np.random.Generator) -> Int[np.ndarray, "R M"]:

@@ -7,31 +7,35 @@ drawn from the voices alone and compared with the truth: age class, gender, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from eval.attributes.agreement import controlled_age_rows, controlled_gender_rows
-from eval.attributes.features import AGE_CLASSES, Faces, Probes, fit_probes, labelled_faces, recall_rows, says
+from eval.attributes.fit_probes import fit_classifier, own_error
+from eval.attributes.pictured import Pictured, pictured_faces
+from eval.attributes.probes import ProbeClassifier
+from eval.attributes.rows import controlled_rows, headline_rows, shuffled_rows
 from eval.faces.drawing import drawn
 from eval.faces.features import picture_features
 from eval.faces.recordings import Voice
+from eval.metrics.classification import Comparison, of_classes
 from eval.metrics.correlation import correlation_rows
-from eval.metrics.intervals import cluster_draws, share_row
+from eval.metrics.intervals import share_row
 from eval.results import Report, Row
-from eval.simulated.variance import variance_rows
+from eval.simulated.variance import Faces, variance_rows
 from s2f.datasets import SPLITS, DatasetFolder, by_identity, numbers
 from s2f.errors import DatasetError
 from s2f.faces.craniofacial import MEASURES, craniofacial_measures
 from s2f.faces.landmarks import LandmarkDetector
+from s2f.labels import AGE_CLASSES, GENDERS, gender_of
 from s2f.reconstruction.pipeline import Speech2FacePipeline
 
-PROTOCOL = "simulated/1"
+PROTOCOL = "simulated/2"
 MEASURED = (*MEASURES, "face_height")
 
 
@@ -41,7 +45,7 @@ class Population:
 
     Attributes:
         voices: N recordings with the voice's gender and age class.
-        is_male: (N,) of the voice.
+        gender: (N,) of the voice.
         age_class: (N,) of the voice.
         speakers: (N,) the real speaker behind each voice.
         mesh: (N,) by measure, of the person's own face.
@@ -49,7 +53,7 @@ class Population:
     """
 
     voices: Sequence[Voice]
-    is_male: np.ndarray
+    gender: np.ndarray
     age_class: np.ndarray
     speakers: np.ndarray
     mesh: dict[str, np.ndarray]
@@ -57,11 +61,13 @@ class Population:
 
 
 class Reconstruction(NamedTuple):
-    """What was drawn for N voices: predicted features (N, D), the probes' answers (N,), landmarks (N, 68, 2) or NaN."""
+    """What was drawn for N voices: predicted features (N, D), what is shown, landmarks (N, 68, 2) or NaN.
+
+    What is shown are the probes' answers (N,) by attribute.
+    """
 
     features: torch.Tensor
-    is_male: np.ndarray
-    age_class: np.ndarray | None
+    shown: Mapping[str, np.ndarray]
     landmarks: np.ndarray
 
 
@@ -77,18 +83,19 @@ def read_population(data: DatasetFolder, split: str) -> Population:
         raise DatasetError("one voice of their own per simulated person", f"several for {several[0]}", fix)
     truth = data.truth(spoken, "voice_gender", "voice_age_class", *(f"mesh_{name}" for name in MEASURED))
     for row in truth:
-        if row["voice_gender"] not in ("f", "m") or row["voice_age_class"] not in AGE_CLASSES:
+        if row["voice_gender"] not in GENDERS or row["voice_age_class"] not in AGE_CLASSES:
             got = f"{row['voice_gender']!r} and {row['voice_age_class']!r} for {row['identity']}"
             raise DatasetError(f"voices of gender f or m and age class {', '.join(AGE_CLASSES)}", got, "correct them")
+    speakers = [data.people[name].get("speaker") or name for name in spoken]
     voices = [
-        Voice(row["identity"], row["voice_gender"] == "m", row["voice_age_class"], partial(data.voice, rows[0]))
-        for row, rows in zip(truth, spoken.values(), strict=True)
+        Voice(row["identity"], speaker, row["voice_gender"], row["voice_age_class"], partial(data.voice, rows[0]))
+        for speaker, row, rows in zip(speakers, truth, spoken.values(), strict=True)
     ]
     return Population(
         voices,
-        np.array([voice.is_male for voice in voices]),
+        np.array([voice.gender for voice in voices]),
         np.array([voice.age_class for voice in voices]),
-        np.array([data.people[name].get("speaker") or name for name in spoken]),
+        np.array(speakers),
         {name: numbers(truth, f"mesh_{name}", positive=True) for name in MEASURED},
         {name: numbers(truth, f"expected_{name}") for name in MEASURED if truth[0].get(f"expected_{name}")},
     )
@@ -97,7 +104,7 @@ def read_population(data: DatasetFolder, split: str) -> Population:
 def reconstruct(
     pipeline: Speech2FacePipeline,
     voices: Sequence[Voice],
-    probes: Probes,
+    probes: ProbeClassifier,
     seconds: float,
     detector: LandmarkDetector | None,
 ) -> Reconstruction:
@@ -106,7 +113,7 @@ def reconstruct(
     Args:
         pipeline: the checkpoint.
         voices: N recordings.
-        probes: see `fit_probes`.
+        probes: look at the drawn pictures.
         seconds: how much of each recording is heard.
         detector: finds landmarks in the drawn picture; None takes the points to which the decoder warped it.
 
@@ -116,16 +123,14 @@ def reconstruct(
     predicted, seen, points = [], [], []
     for _, output in drawn(pipeline, voices, seconds):
         predicted.append(output.face_features)
-        seen.append(picture_features(pipeline, output.images))
+        seen.append(picture_features(pipeline, output.images).numpy())
         if detector is None:
             with torch.inference_mode():
                 points.append(pipeline.decoder.decode(output.face_features.to(pipeline.device))[1].cpu().numpy())
         else:
             found = [detector.landmarks(np.asarray(image)) for image in output.images]
             points.append(np.stack([np.full((68, 2), np.nan) if one is None else one for one in found]))
-    features = torch.cat(seen)
-    age = None if probes.age is None else says(probes.age, features)
-    return Reconstruction(torch.cat(predicted), says(probes.gender, features), age, np.concatenate(points))
+    return Reconstruction(torch.cat(predicted), probes.answers(np.concatenate(seen)), np.concatenate(points))
 
 
 def evaluate(
@@ -138,9 +143,9 @@ def evaluate(
 ) -> Report:
     """Draw the face of every simulated person of a split and compare it with the truth.
 
-    In `params`, `shuffled` is low, mean and high of the middle 95 % of shuffled voices, and `by_speaker` the 95 %
-    interval when whole speakers are drawn anew; the row's own interval takes people for independent. Groups with fewer
-    than four people have no correlations.
+    In `params`, `by_speaker` is the 95 % interval when whole speakers are drawn anew; the row's own interval takes
+    people for independent. Of correlations, `shuffled` is low, mean and high of the middle 95 % of shuffled voices;
+    groups with fewer than four people have none.
 
     Args:
         pipeline: the checkpoint.
@@ -151,25 +156,32 @@ def evaluate(
         probes_data: dataset folder with faces, for the probes and for the variance of real features; None for `data`.
 
     Returns:
-        Agreement of age class and gender, correlations of the measures, variance of the predicted features.
+        Agreement of gender and age class, correlations of the measures, variance of the predicted features, and the
+        probes' own figures on rendered faces.
 
     Raises:
         DatasetError: truth, voices or faces are missing.
     """
     population = read_population(data, split)
     pictured = probes_data or data
-    faces, probes = rendered_faces(pipeline, pictured), fit_probes(pipeline, pictured)
+    faces, pictured_split = rendered_faces(pipeline, pictured)
+    training = pictured_faces(pipeline, pictured, "train", canonical_only=False)
+    asked = ("gender", "age_class")
+    fitted = fit_classifier(pipeline.face_encoder, pipeline.device, training, attributes=asked, required=["gender"])
+    probes, notes = fitted
     answer = reconstruct(pipeline, population.voices, probes, seconds, detector)
-    rows = agreement(population, answer)
+    rows = agreement(population, answer.shown, probes.classes)
     rows += correlations(population, answer.landmarks)
-    rows += variance_rows(Faces(answer.features, population.is_male, population.age_class), faces)
+    real = Faces(faces.features, np.array([gender_of(person) for person in faces.people]), faces.labels["age_class"])
+    rows += variance_rows(Faces(answer.features, population.gender, population.age_class), real)
     shared = {"seconds": seconds, "split": split}
     rows = [replace(row, params={**row.params, **shared}) for row in rows]
-    return Report(PROTOCOL, data.split_hash, rows + probe_rows(probes, faces))
+    own, left_out = own_error(probes, faces, "rendered", pictured_split)
+    return Report(PROTOCOL, data.split_hash, rows + own, [*notes, *left_out])
 
 
-def rendered_faces(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Faces:
-    """Canonical faces of the test people, or of the validation people where the test people have none.
+def rendered_faces(pipeline: Speech2FacePipeline, data: DatasetFolder) -> tuple[Pictured, str]:
+    """Canonical faces of the test people, or of the validation people where the test people have none; and the split.
 
     Raises:
         DatasetError: neither has.
@@ -182,32 +194,34 @@ def rendered_faces(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Faces:
     pictured = {data.people[row["identity"]]["split"] for row in rows if row.get("view") == "canonical"}
     for split in ("test", "val"):
         if split in pictured:
-            return labelled_faces(pipeline, data, split, canonical_only=True)
+            return pictured_faces(pipeline, data, split, canonical_only=True), split
     raise DatasetError("canonical faces of test or validation people", f"none in {data.root}", fix)
 
 
-def probe_rows(probes: Probes, faces: Faces) -> list[Row]:
-    """The probes' own agreement on rendered faces."""
-    rows = [
-        share_row("gender_agreement", "rendered", "U", says(probes.gender, faces.features) == faces.is_male, 0.5, {})
-    ]
-    if probes.age is not None and "" not in faces.age_class:
-        rows += recall_rows("rendered", says(probes.age, faces.features), faces.age_class, {})
+def agreement(
+    population: Population, shown: Mapping[str, np.ndarray], classes: Mapping[str, Sequence[str]]
+) -> list[Row]:
+    """Gender and age class that drawn faces show against those of the voices.
+
+    Args:
+        population: who was heard.
+        shown: (N,) answers of the probes by attribute: gender and, if it could be fitted, age_class.
+        classes: that the probes know, by attribute.
+
+    Returns:
+        Rows of `controlled_rows` of each attribute; and of the gender, headline figures with their control in each age
+        class of the voice.
+    """
+    known = {"gender": population.gender, "age_class": population.age_class}
+    compared = {
+        name: Comparison(name, classes[name], of_classes(known[name], classes[name]), answers, population.speakers)
+        for name, answers in shown.items()
+    }
+    rows = [row for one in compared.values() for row in controlled_rows(one, "v2f", {})]
+    for name in AGE_CLASSES:
+        some = compared["gender"].among(population.age_class == name)
+        rows += headline_rows(some, "v2f", {}, name) + shuffled_rows(some, "v2f", {}, name)
     return rows
-
-
-def agreement(population: Population, answer: Reconstruction) -> list[Row]:
-    """Rows of age class agreement and confusion, and of gender agreement by gender and by age class."""
-    weights = cluster_draws(population.speakers)
-    rows = [] if answer.age_class is None else controlled_age_rows(answer.age_class, population.age_class, weights)
-    return rows + controlled_gender_rows(answer.is_male, population.is_male, groups(population), weights)
-
-
-def groups(population: Population) -> dict[str, Bool[np.ndarray, " N"]]:
-    """Who is in U (everybody), f, m and each age class, by the voice; empty groups are left out."""
-    found = {"U": np.ones_like(population.is_male), "f": ~population.is_male, "m": population.is_male}
-    found |= {name: population.age_class == name for name in AGE_CLASSES}
-    return {name: members for name, members in found.items() if members.any()}
 
 
 def correlations(population: Population, landmarks: Float[np.ndarray, "N 68 2"]) -> list[Row]:
@@ -217,7 +231,7 @@ def correlations(population: Population, landmarks: Float[np.ndarray, "N 68 2"])
     values = craniofacial_measures(landmarks[found])
     for name in MEASURED:
         measured[name][found] = values[name]
-    members = {name: who for name, who in groups(population).items() if name in ("U", "f", "m")}
-    cells = np.char.add(np.where(population.is_male, "m ", "f "), population.age_class)
+    members = {"U": np.ones_like(found), **{name: population.gender == name for name in GENDERS}}
+    cells = np.char.add(np.char.add(population.gender, " "), population.age_class)
     rows = [share_row("landmarks_found", "v2f", "U", found, None, {})]
     return rows + correlation_rows(measured, population.mesh, population.expected, members, cells, population.speakers)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
-from eval.attributes.features import Faces
 from eval.metrics.correlation import without_cell_means
 from eval.results import Row
 from s2f.errors import DatasetError
+
+
+class Faces(NamedTuple):
+    """Face features (N, D), with (N,) gender, f or m, and (N,) age class ("" where unknown) of whom they belong to."""
+
+    features: torch.Tensor
+    gender: np.ndarray
+    age_class: np.ndarray
 
 
 def within_variance(features: Float[torch.Tensor, "N D"], cells: np.ndarray) -> tuple[float, float]:
@@ -47,11 +56,10 @@ def variance_rows(predicted: Faces, real: Faces) -> list[Row]:
         `variance`, `variance_within_gender` and, if the real faces' ages are known, `variance_within_gender_and_age`.
     """
     sides = []
-    for features, is_male, age in (predicted, real):
-        gender = np.where(is_male, "m ", "f ")
+    for features, gender, age in (predicted, real):
         cells = {"variance": np.full(len(gender), ""), "variance_within_gender": gender}
         if "" not in real.age_class:
-            cells["variance_within_gender_and_age"] = np.char.add(gender, age)
+            cells["variance_within_gender_and_age"] = np.char.add(np.char.add(gender, " "), age)
         sides.append({metric: within_variance(features, names) for metric, names in cells.items()})
     rows = []
     for metric, (ours, error) in sides[0].items():
@@ -59,6 +67,6 @@ def variance_rows(predicted: Faces, real: Faces) -> list[Row]:
         ratio = ours / theirs
         half = 1.96 * np.hypot(error / ours, their_error / theirs) if ours > 0 else 0.0
         low, high = ratio * np.exp(-half), ratio * np.exp(half)
-        count, params = len(predicted.is_male), {"faces": len(real.is_male)}
+        count, params = len(predicted.gender), {"faces": len(real.gender)}
         rows.append(Row(metric, "v2f", "U", ratio, float(low), float(high), "delta", None, count, params))
     return rows

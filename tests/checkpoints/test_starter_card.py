@@ -35,10 +35,13 @@ def test_figures_are_read_not_typed(tmp_path):
         (tmp_path / stage).mkdir()
         (tmp_path / stage / "log.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     gender = figure("gender_agreement", "U", 0.875, {"condition": "telephone"}, 0.5)
-    write(tmp_path / "demographics.json", {"protocol": "p-1", "rows": [gender]})
+    control = figure("gender_agreement", "U", 0.515, {"control": "shuffled"}, 0.5)
+    kappa = figure("gender_kappa", "U", None, {}, 0.0)
+    write(tmp_path / "demographics.json", {"protocol": "p-1", "rows": [gender, control, kappa]})
     known = {"shuffled": [0.31, 0.32, 0.33]}
     simulated = [
-        figure("age_class_agreement", "elder", 0.625, known, 1 / 3),
+        figure("age_class_recall", "elder", 0.625, {}, 1 / 3),
+        figure("age_class_recall", "elder", 0.321, {"control": "shuffled"}, 1 / 3) | {"ci_low": 0.31, "ci_high": 0.33},
         figure("pearson_r", "f", 0.25, known | {"measure": "nose_width", "p": 0.0012, "planted": 0.345}, 0.0),
         figure("pearson_r", "U", 0.99, known | {"measure": "nose_width", "p": 0.0, "planted": 0.345}, 0.0),
         figure("variance_within_gender", "U", 0.0432, {}, None),
@@ -50,7 +53,10 @@ def test_figures_are_read_not_typed(tmp_path):
     assert "1 further readers\n  for validation; 16 more" in text
     assert "| 7 | 0.1235 | some_figure 0.568 |" in text
     assert "| gender_agreement | v2f | U | telephone | 0.875 | 0.700 to 0.950 | 0.50 | 16 |" in text
-    assert "| age_class_agreement | elder | 0.625 | 0.700 to 0.950 | 0.320 (0.310 to 0.330) |  |  | 16 |" in text
+    assert "| gender_agreement | v2f | U | shuffled | 0.515 | 0.700 to 0.950 | 0.50 | 16 |" in text
+    assert "gender_kappa" not in text
+    assert "| age_class_recall | elder | 0.625 | 0.700 to 0.950 | 0.321 (0.310 to 0.330) |  |  | 16 |" in text
+    assert text.count("| age_class_recall |") == 1
     row = "| pearson_r nose_width | f | 0.250 | 0.700 to 0.950 | 0.320 (0.310 to 0.330) | 0.345 | 0.001 | 16 |"
     assert row in text
     assert "0.99" not in text

@@ -26,7 +26,7 @@ def test_wilson_interval_by_its_formula():
 
 def test_report_as_json_and_table():
     row = Row("gender_agreement", "v2f", "U", 0.925, 0.801, 0.974, "wilson", 0.5, 40, {"seconds": 6.0})
-    report = Report("demographics/2", "ab" * 32, [row])
+    report = Report("demographics/3", "ab" * 32, [row])
     content = json.loads(report.json())
     assert content["split_hash"] == "ab" * 32
     assert content["rows"][0]["params"] == {"seconds": 6.0}
@@ -56,14 +56,19 @@ def rows_of(report, metric, direction="v2f"):
 
 def test_every_voice_is_drawn_as_it_is(data, tmp_path):
     report = evaluate(FakePipeline(), data, "test", 1.0, None, tmp_path / "pictures")
-    assert {row.group: row.value for row in rows_of(report, "gender_agreement") if row.group != "shuffled"} == {
-        "U": 1,
-        "f": 1,
-        "m": 1,
-    }
+    agreed, control = rows_of(report, "gender_agreement")
+    assert (agreed.group, agreed.value, agreed.n, agreed.chance) == ("U", 1, 24, 0.5)
+    assert (control.group, control.params["control"]) == ("U", "shuffled")
+    assert control.value == pytest.approx(0.5, abs=0.02)
+    recalled = [row for row in rows_of(report, "gender_recall") if "control" not in row.params]
+    assert {row.group: (row.value, row.n) for row in recalled} == {"f": (1, 12), "m": (1, 12)}
+    assert agreed.params["by_speaker"] == [1, 1]  # two people a speaker
     (child,) = rows_of(report, "shown_as_child")
     assert (child.group, child.value, child.n) == ("adult", 0, 8)
-    assert {row.value for row in rows_of(report, "age_class_agreement", "rendered")} == {1.0}
+    for metric, groups in (("agreement", ["U"]), ("balanced", ["U"]), ("recall", ["child", "adult", "elder"])):
+        own = rows_of(report, f"age_class_{metric}", "rendered")
+        assert [(row.group, row.value) for row in own] == [(group, 1.0) for group in groups]
+    assert rows_of(report, "gender_agreement", "rendered")[0].value == 1
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 24
 
 
@@ -77,8 +82,10 @@ def test_conditions_reach_the_pipeline_with_a_seed_of_the_recording(data, monkey
 
     monkeypatch.setattr("eval.faces.drawing.degrade_voice", swap_genders)
     report = evaluate(FakePipeline(), data, "test", 0.5, None, conditions=True)
-    rows = {row.params.get("condition"): row for row in rows_of(report, "gender_agreement") if row.group == "U"}
+    measured = [row for row in rows_of(report, "gender_agreement") if "control" not in row.params]
+    rows = {row.params.get("condition"): row for row in measured}
     assert list(rows) == [None, *CONDITIONS]
+    assert len(rows) == len(measured)
     assert (rows[None].value, rows[None].n) == (1, 24)
     assert {(rows[name].value, rows[name].n) for name in CONDITIONS} == {(0, 24)}
     assert {call[2:] for call in calls} == {(8000, 16000)}
@@ -109,13 +116,25 @@ def test_original_recordings_of_dev_speakers_are_adults(data, tmp_path):
         evaluate(FakePipeline(), data, "test", 1.0, None, voices=tmp_path)
 
 
-def test_without_ages_there_is_gender_only(tmp_path, caplog):
+def test_without_ages_there_is_gender_only(tmp_path):
     root = write_population(tmp_path / "data", {"train": 12, "test": 6})
     people = [row | {"age": ""} for row in DatasetFolder(root).people.values()]
     write_csv(root / "people.csv", people)
     report = evaluate(FakePipeline(), DatasetFolder(root), "test", 1.0, None)
-    assert {row.metric for row in report.rows} == {"gender_agreement"}
-    assert "no figures about age" in caplog.text
+    assert {row.metric.partition("_")[0] for row in report.rows} == {"gender"}
+    assert report.notes == ["age_class left out: the training faces are of no known class"]
+
+
+def test_genders_must_be_known(tmp_path):
+    root = write_population(tmp_path / "data", {"train": 12, "test": 6})
+    (root / "truth.csv").unlink()
+    people = list(DatasetFolder(root).people.values())
+    write_csv(root / "people.csv", [row | {"gender": "f"} for row in people])
+    with pytest.raises(DatasetError, match="training faces of two classes of gender"):
+        evaluate(FakePipeline(), DatasetFolder(root), "test", 1.0, None)
+    write_csv(root / "people.csv", [row | {"gender": row["gender"] * (row["split"] == "train")} for row in people])
+    with pytest.raises(DatasetError, match="gender f or m for every person"):
+        evaluate(FakePipeline(), DatasetFolder(root), "test", 1.0, None)
 
 
 def test_faces_have_their_own_gender(tmp_path):

@@ -98,7 +98,7 @@ def test_every_comparison_by_hand(tmp_path, monkeypatch):
         "gender: 1 of 6 people without a label it knows, left out",
         "ethnicity: 2 of 6 people without a label it knows, left out",
     ]
-    assert json.loads(Report("demographics/2", "0", rows, notes).json())
+    assert json.loads(Report("demographics/3", "0", rows, notes).json())
 
 
 def test_rows_are_those_of_the_answers_with_speakers_and_their_control(tmp_path):
@@ -176,7 +176,7 @@ def test_report_gains_rows_and_keeps_the_others(data, tmp_path):
     plain = evaluate(FakePipeline(), data, "test", 1.0, None)
     report = evaluate(FakePipeline(), data, "test", 1.0, None, reconstructions=Drawn(drawn, None))
     assert report.rows[: len(plain.rows)] == plain.rows
-    assert (report.protocol, plain.notes) == ("demographics/2", [])
+    assert (report.protocol, plain.notes) == ("demographics/3", [])
     added = report.rows[len(plain.rows) :]
     assert {row.metric.rpartition("_")[0] for row in added} == {"gender", "age_class"}
     assert figure(added, "gender_agreement", "v2f", "picture") == (1, 24)

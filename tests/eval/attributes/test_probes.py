@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 from encoders.face.compact import CompactFaceEncoder
 from eval.attributes import fit_probes
-from eval.attributes.features import Pictured
 from eval.attributes.fit_probes import fit_classifier, own_error, train_probes
 from eval.attributes.load import load_classifier
+from eval.attributes.pictured import Pictured
 from eval.attributes.probes import Probe, ProbeClassifier
 from eval.attributes.rows import headline_rows
 from eval.commands import probes as command
@@ -78,6 +78,29 @@ def test_probes_answer_what_scikit_learn_answers(fitted):
     assert fitted.classes == {"gender": ("f", "m"), "age_class": tuple(AGES), "ethnicity": tuple(sorted(PLACES))}
 
 
+def test_lengths_of_features_do_not_matter(fitted):
+    faces = people(seed=1)
+    answers = fitted.answers(faces.features.numpy())
+    assert (answers["gender"] == faces.labels["gender"]).mean() > 0.85
+    for attribute, longer in fitted.answers(10 * faces.features.numpy()).items():
+        np.testing.assert_array_equal(longer, answers[attribute])
+
+
+def test_rare_classes_have_their_weight():
+    """Where half-overlapping classes are rare, a probe without class weights would rather say adult."""
+    random = np.random.default_rng(0)
+    classes = np.repeat(list(AGES), [40, 900, 40])
+    place = np.select([classes == "child", classes == "adult"], [-1.0, 0.0], 1.0)
+    features = torch.from_numpy(np.stack([place + random.normal(0, 0.4, 980), np.ones(980)], axis=1)).float()
+    training = Pictured(features, [{"identity": "p", "age": str(AGES[name])} for name in classes])
+    probes, notes = fit_classifier(encoder(), CPU, training, attributes=["age_class"])
+    assert notes == []
+    shown = probes.answers(features.numpy())["age_class"]
+    assert min((shown[classes == name] == name).mean() for name in AGES) > 0.6
+    grown, _ = fit_classifier(encoder(), CPU, Pictured(features[40:], training.people[40:]), attributes=["age_class"])
+    assert grown.classes == {"age_class": ("adult", "elder")}
+
+
 def test_abstaining_is_answering_only_what_is_sure():
     certain, faces = fit_classifier(encoder(), CPU, people(), 0.8)[0], people(seed=1)
     always = fit_classifier(encoder(), CPU, people())[0]
@@ -103,8 +126,14 @@ def test_missing_labels_are_left_out_and_counted():
     assert notes == ["ethnicity left out: the training faces are of no known class"]
     adults = Pictured(people().features, [row | {"age": "30"} for row in people().people])
     assert fit_classifier(encoder(), CPU, adults)[1] == ["age_class left out: the training faces are of adult"]
-    with pytest.raises(DatasetError, match="two classes"):
+    with pytest.raises(DatasetError, match="two classes of an attribute"):
         fit_classifier(encoder(), CPU, people(gender=0, age=0, ethnicity=0))
+    women = Pictured(people().features, [row | {"gender": "f"} for row in people().people])
+    assert "gender" not in fit_classifier(encoder(), CPU, women)[0].classes
+    with pytest.raises(DatasetError, match="two classes of gender, got gender left out: the training faces are of f"):
+        fit_classifier(encoder(), CPU, women, required=["gender"])
+    only, notes = fit_classifier(encoder(), CPU, people(ethnicity=0), attributes=["gender", "age_class"])
+    assert (set(only.classes), notes) == ({"gender", "age_class"}, [])
 
 
 def test_own_error_is_counted_by_class_and_by_group(fitted):

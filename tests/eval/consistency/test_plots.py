@@ -31,7 +31,7 @@ ROWS = [
 
 
 def report(rows):
-    return Report("consistency/1", "0" * 64, rows)
+    return Report("consistency/2", "0" * 64, rows)
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusion_matrix
 
-from eval.attributes.agreement import confusion
 from eval.attributes.plots import draw_confusions
-from eval.attributes.rows import attribute_rows, error_rows, headline_rows, shuffled_rows
-from eval.metrics.classification import Comparison, balanced, deal, kappa, prior_only, prior_random
+from eval.attributes.rows import attribute_rows, controlled_rows, error_rows, headline_rows, shuffled_rows
+from eval.metrics.classification import Comparison, balanced, deal, kappa, of_classes, prior_only, prior_random
 from eval.metrics.intervals import cluster_draws, share_interval
 from eval.results import UNDEFINED, Report
 from s2f.errors import UsageError
@@ -51,7 +51,55 @@ def test_figures_are_those_of_scikit_learn(seed):
         assert cell.chance == pytest.approx((answers == shown).mean())
     for k, true in enumerate(NAMES):
         assert found(rows, "recall", true).value == pytest.approx(expected[k, k])
-    np.testing.assert_array_equal(compare(reference, answers).counts, confusion(answers, reference, NAMES))
+    counts = confusion_matrix(reference, answers, labels=NAMES)
+    np.testing.assert_array_equal(compare(reference, answers).counts, counts)
+
+
+def test_everything_by_hand():
+    reference = ["child", "child", "adult", "adult", "adult", "elder"]
+    answers = ["child", "elder", "adult", "child", "adult", "adult"]
+    compared = compare(reference, answers)
+    np.testing.assert_array_equal(compared.counts, [[1, 0, 1], [1, 2, 0], [0, 1, 0]])
+    rows = attribute_rows(compared, "v2f", {})
+    agreed = found(rows, "agreement")
+    assert (agreed.value, agreed.n, agreed.chance) == (3 / 6, 6, 3 / 6)
+    assert agreed.ci_low < 0.5 < agreed.ci_high
+    assert (found(rows, "balanced").value, found(rows, "balanced").n) == (pytest.approx((1 / 2 + 2 / 3 + 0) / 3), 6)
+    for name, value, n, chance in (("child", 1 / 2, 2, 2 / 6), ("adult", 2 / 3, 3, 3 / 6), ("elder", 0, 1, 1 / 6)):
+        row = found(rows, "recall", name)
+        assert (row.value, row.n, row.chance) == (value, n, pytest.approx(chance))
+        assert (row.ci_low, row.ci_high) == share_interval(round(value * n), n)
+    assert len([row for row in rows if row.metric == "age_class_confusion"]) == 9
+    assert found(rows, "confusion", "child", shown="elder").value == 1 / 2
+    assert found(rows, "confusion", "adult", shown="elder").value == 0
+    assert found(rows, "confusion", "elder", shown="adult").value == 1
+    assert found(rows, "confusion", "elder", shown="adult").chance == pytest.approx(3 / 6)
+
+
+def test_interval_of_the_mean_recall():
+    """One class: Jeffreys' interval of a share; several: the mean lies within, even where every recall is 1."""
+    row = found(headline_rows(compare(["adult"] * 50, ["adult"] * 40 + ["elder"] * 10), "v2f", {}), "balanced")
+    assert (row.ci_low, row.ci_high) == pytest.approx(stats.beta.ppf([0.025, 0.975], 40.5, 10.5), abs=0.01)
+    reference = ["child"] * 2 + ["adult"] * 4 + ["elder"] * 5
+    answers = ["child", "adult"] + ["adult"] * 4 + ["adult"] * 4 + ["elder"]
+    row = found(headline_rows(compare(reference, answers), "v2f", {}), "balanced")
+    assert (row.value, row.n) == (pytest.approx((0.5 + 1 + 0.2) / 3), 11)
+    assert row.ci_low < row.value < row.ci_high
+    assert found(headline_rows(compare(reference, reference), "v2f", {}), "balanced").ci_high == 1.0
+    some = attribute_rows(compare(reference[:6], answers[:6]), "v2f", {})
+    assert [row.group for row in some if row.metric == "age_class_recall"] == ["child", "adult"]
+    assert found(some, "balanced").value == (0.5 + 1) / 2
+
+
+def test_some_of_the_people_are_compared_as_they_are_alone():
+    reference, answers = random_answers(60)
+    speakers, women = np.arange(60) % 7, np.arange(60) % 3 == 0
+    rows = headline_rows(compare(reference, answers, speakers).among(women), "v2f", {}, "f")
+    alone = headline_rows(compare(reference[women], answers[women], speakers[women]), "v2f", {}, "f")
+    assert rows == alone
+    assert {row.group for row in rows} == {"f"}
+    assert {row.group for row in shuffled_rows(compare(reference, answers).among(women), "v2f", {}, "f")} == {"f"}
+    assert of_classes(np.array(["child", "teen", ""]), NAMES).tolist() == ["child", "", ""]
 
 
 def test_priors_by_hand():
@@ -87,7 +135,7 @@ def test_nothing_varies():
     assert not [row for row in rows if row.group in ("child", "elder")]
     control = shuffled_rows(compare(["adult"] * 5, ["adult"] * 5), "v2f", {})
     assert {row.metric for row in control} == {"age_class_agreement", "age_class_balanced"}
-    assert json.loads(Report("demographics/2", "0", rows + control).json())
+    assert json.loads(Report("demographics/3", "0", rows + control).json())
     constant = headline_rows(compare(["adult", "adult", "child"], ["adult"] * 3), "v2f", {})
     assert (found(constant, "kappa").value, found(constant, "balanced").value) == (0, 0.5)
 
@@ -111,6 +159,7 @@ def test_unknown_and_abstained():
     silent = compare(["child", "adult"], ["", ""])
     assert [row.metric for row in attribute_rows(silent, "v2f", {})] == ["age_class_abstained"]
     assert headline_rows(silent, "v2f", {}) == shuffled_rows(silent, "v2f", {}) == []
+    assert [row.metric for row in controlled_rows(silent, "v2f", {})] == ["age_class_abstained"]
 
 
 def test_names_and_order_of_people_and_classes_do_not_matter():
@@ -145,7 +194,9 @@ def test_intervals_allow_for_speakers():
     alone = attribute_rows(compare(reference, answers), "v2f", {})
     draws = cluster_draws(speakers)[:, ::30][:, :8].sum(1) / 10
     limits = pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=1e-3)
-    assert found(rows, "agreement").params["by_speaker"] == limits
+    agreed = found(rows, "agreement")
+    assert (agreed.value, agreed.params["by_speaker"]) == (0.8, limits)
+    assert np.ptp(agreed.params["by_speaker"]) > 4 * (agreed.ci_high - agreed.ci_low)
     assert found(rows, "balanced").params["by_speaker"] == limits
     assert found(rows, "recall", "adult").params["by_speaker"] == limits
     assert found(rows, "confusion", "adult", shown="adult").params["by_speaker"] == limits
@@ -193,6 +244,42 @@ def test_shuffled_control_is_at_its_expectation():
     for row in rows:
         assert row.ci_low < row.value < row.ci_high < found(headline_rows(compared, "v2f", {}), "kappa").value
     assert found(rows, "agreement").chance == found(headline_rows(compared, "v2f", {}), "agreement").chance
+
+
+def test_shuffled_control_of_constant_and_of_uneven_answers():
+    """A constant answer agrees as often with anybody; right answers about 30 and 10 people by the prior."""
+    even, uneven = ["child", "adult"] * 20, ["child"] * 30 + ["adult"] * 10
+    constant = found(shuffled_rows(compare(even, ["child"] * 40), "v2f", {}), "agreement")
+    assert (constant.value, constant.ci_low, constant.ci_high) == (0.5, 0.5, 0.5)
+    perfect = found(shuffled_rows(compare(even, even), "v2f", {}), "agreement")
+    assert perfect.value == pytest.approx(0.5, abs=0.02)
+    assert perfect.ci_low < perfect.ci_high
+    control = shuffled_rows(compare(uneven, uneven), "v2f", {})
+    assert found(control, "agreement").value == pytest.approx(0.75**2 + 0.25**2, abs=0.02)
+    assert control == shuffled_rows(compare(uneven, uneven), "v2f", {})
+
+
+def test_recalls_have_their_control():
+    """On average a class is recalled as often as it is answered to anybody."""
+    reference, answers = np.repeat(NAMES[:2], [30, 10]), np.repeat(NAMES[:2], [10, 30])
+    compared = compare(reference, answers)
+    rows, plain = controlled_rows(compared, "v2f", {"split": "x"}), attribute_rows(compared, "v2f", {"split": "x"})
+    assert rows[: len(plain)] == plain
+    shuffled = shuffled_rows(compared, "v2f", {"split": "x"})
+    assert rows[len(plain) : len(plain) + len(shuffled)] == shuffled
+    recalled = rows[len(plain) + len(shuffled) :]
+    assert [(row.metric, row.group) for row in recalled] == [("age_class_recall", name) for name in NAMES[:2]]
+    orders = deal(compared.speakers, 1000, np.random.default_rng(0))
+    for row, name, n in zip(recalled, NAMES, (30, 10), strict=False):
+        draws = [(answers[order][reference == name] == name).mean() for order in orders]
+        assert (row.value, row.n) == (pytest.approx(np.mean(draws)), n)
+        assert (row.ci_low, row.ci_high) == pytest.approx(np.quantile(draws, [0.025, 0.975]))
+        assert row.value == pytest.approx((answers == name).mean(), abs=0.02)
+        assert row.chance == (answers == name).mean()
+        assert (row.ci_method, row.params) == ("permutation", {"split": "x", "control": "shuffled"})
+    assert np.mean([row.value for row in recalled]) == pytest.approx(0.5, abs=0.02)
+    constant = controlled_rows(compare(reference, ["child"] * 40), "v2f", {})
+    assert [found(constant, "recall", name, control="shuffled").value for name in NAMES[:2]] == [1, 0]
 
 
 def test_a_deal_is_a_permutation_and_keeps_speakers_together():

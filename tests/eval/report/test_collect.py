@@ -62,7 +62,7 @@ def test_everything_is_evaluated(found):
     assert {name: report and report.protocol for name, report in reports.items()} == {
         "craniofacial": "craniofacial/1",
         "true": "craniofacial/1",
-        "demographics": "demographics/2",
+        "demographics": "demographics/3",
         "classifier": None,
     }
     assert (found.features.protocol, found.decoder.protocol) == ("features/1", "decoder/1")

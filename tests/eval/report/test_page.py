@@ -61,7 +61,7 @@ def test_what_was_evaluated(found, text, page):
     assert (facts["split"], facts["split hash"], facts["people"]) == ("test", SPLIT, str(PEOPLE))
     assert (facts["left out"], facts["seconds of voice"]) == ("1 (1 times: no <i>voice)", "3 and 6")
     assert (facts["seed of the choice of people"], facts["seed of this report"]) == ("3", "7")
-    assert facts["protocols"] == "craniofacial/1, demographics/2, features/1, decoder/1, matching/1"
+    assert facts["protocols"] == "craniofacial/1, demographics/3, features/1, decoder/1, matching/1"
     assert (facts["landmarks"], facts["classifier"]) == ("starter", "brightness")
     assert facts["voices shorter than 6s, repeated"] == "2"
     assert "data hash" not in facts

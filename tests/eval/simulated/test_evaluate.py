@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eval.attributes.features import AGE_CLASSES
 from eval.cli import main
 from eval.simulated import evaluate as simulated
-from eval.simulated.evaluate import Population, evaluate, read_population
+from eval.simulated.evaluate import Population, agreement, evaluate, read_population
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError
+from s2f.labels import AGE_CLASSES, GENDERS
 from tests.eval.fake_population import BlueDetector, FakePipeline, write_csv, write_population
 
 
@@ -27,26 +27,37 @@ def report(data):
 
 
 def found(report, metric, group="U", direction="v2f", **params):
+    return one_of(report.rows, metric, group, direction, **params)
+
+
+def one_of(rows, metric, group="U", direction="v2f", control=None, **params):
     rows = [
         row
-        for row in report.rows
-        if (row.metric, row.group, row.direction) == (metric, group, direction) and params.items() <= row.params.items()
+        for row in rows
+        if (row.metric, row.group, row.direction) == (metric, group, direction)
+        and row.params.get("control") == control
+        and params.items() <= row.params.items()
     ]
     assert len(rows) == 1
     return rows[0]
 
 
 def test_the_fake_draws_what_it_hears(report):
-    assert report.protocol == "simulated/1"
-    for group in ("U", "f", "m", "child", "adult", "elder"):
-        assert found(report, "gender_agreement", group).value == 1
+    assert report.protocol == "simulated/2"
     for group in ("U", *AGE_CLASSES):
-        assert found(report, "age_class_agreement", group).value == 1
-    assert found(report, "age_class_agreement", "U").params["shuffled"][1] == pytest.approx(1 / 3, abs=0.02)
+        assert found(report, "gender_agreement", group).value == 1
+    for group in GENDERS:
+        assert found(report, "gender_recall", group).value == 1
+    for group in AGE_CLASSES:
+        assert found(report, "age_class_recall", group).value == 1
+    assert found(report, "age_class_agreement").value == found(report, "age_class_balanced").value == 1
+    assert found(report, "age_class_balanced", control="shuffled").value == pytest.approx(1 / 3, abs=0.02)
     assert found(report, "age_class_confusion", "elder", shown="elder").value == 1
     assert found(report, "age_class_confusion", "elder", shown="child").value == 0
     assert found(report, "gender_agreement", direction="rendered").value == 1
-    assert found(report, "age_class_agreement", "elder", "rendered").value == 1
+    assert found(report, "age_class_recall", "elder", "rendered").value == 1
+    assert found(report, "age_class_recall", "elder", "rendered").params["split"] == "test"
+    assert report.notes == []
     assert found(report, "landmarks_found").value == 1
     nose = found(report, "pearson_r", measure="nose_width")
     assert nose.n == 120
@@ -89,7 +100,7 @@ def test_shuffling_the_truth_gives_chance(data, tmp_path, monkeypatch):
     order = np.random.default_rng(5).permutation(120)
     dealt = Population(
         population.voices,
-        population.is_male[order],
+        population.gender[order],
         population.age_class[order],
         population.speakers,
         {name: values[order] for name, values in population.mesh.items()},
@@ -99,7 +110,37 @@ def test_shuffling_the_truth_gives_chance(data, tmp_path, monkeypatch):
     report = evaluate(FakePipeline(), data, "test", 1.0, None)
     assert abs(found(report, "pearson_r", measure="nose_width").value) < 0.25
     assert found(report, "gender_agreement").value == pytest.approx(0.5, abs=0.15)
-    assert found(report, "age_class_agreement").value == pytest.approx(1 / 3, abs=0.13)
+    assert found(report, "age_class_balanced").value == pytest.approx(1 / 3, abs=0.13)
+
+
+def test_gender_by_age_class_with_its_control():
+    """Every child is drawn as a girl."""
+    gender, ages = np.array(GENDERS)[np.arange(90) % 2], np.array(AGE_CLASSES)[np.arange(90) % 3]
+    shown = np.where(ages == "child", "f", gender)
+    population = Population([], gender, ages, np.arange(90) % 9, {}, {})
+    rows = agreement(population, {"gender": shown}, {"gender": GENDERS})
+    assert not [row for row in rows if row.metric.startswith("age_class")]
+    values = {group: one_of(rows, "gender_agreement", group).value for group in ("U", *AGE_CLASSES)}
+    assert values == {"U": pytest.approx(5 / 6), "child": 1 / 2, "adult": 1, "elder": 1}
+    assert [one_of(rows, "gender_recall", group).value for group in GENDERS] == [1, pytest.approx(2 / 3)]
+    adult = one_of(rows, "gender_agreement", "adult", control="shuffled")
+    assert adult.ci_low < adult.value < adult.ci_high
+    assert adult.value == pytest.approx(0.5, abs=0.02)
+    child = one_of(rows, "gender_agreement", "child", control="shuffled")
+    assert (child.ci_low, child.value, child.ci_high) == (0.5, 0.5, 0.5)
+    dealt = one_of(rows, "gender_recall", "m", control="shuffled").value
+    assert dealt == pytest.approx(1 / 3, abs=0.02)  # a third is shown as m
+    assert one_of(rows, "gender_agreement", "adult").params["by_speaker"] == [1, 1]
+
+
+def test_classes_that_the_probes_do_not_know_are_left_out():
+    gender, ages = np.array(GENDERS)[np.arange(12) % 2], np.array(AGE_CLASSES)[np.arange(12) % 3]
+    population = Population([], gender, ages, np.arange(12), {}, {})
+    shown = {"gender": gender, "age_class": np.full(12, "adult")}
+    rows = agreement(population, shown, {"gender": GENDERS, "age_class": ("child", "adult")})
+    agreed = one_of(rows, "age_class_agreement")
+    assert (agreed.value, agreed.n) == (1 / 2, 8)
+    assert [row.group for row in rows if row.metric == "age_class_recall" and not row.params] == ["child", "adult"]
 
 
 def rewrite(root, name, change):
@@ -129,10 +170,10 @@ def test_command_prints_settings_once(data, monkeypatch, capsys):
     words = ["simulated", "fake", str(data.root), "--seconds", "1", "--landmarks", "decoder"]
     assert main(words) == 0
     protocol, head, *rows = capsys.readouterr().out.splitlines()
-    assert protocol.startswith("protocol simulated/1, split ")
+    assert protocol.startswith("protocol simulated/2, split ")
     assert protocol.endswith(", seconds=1.0, split=test, landmarks=decoder")
     assert head.split()[:3] == ["metric", "direction", "group"]
-    assert max(map(len, rows)) < 210
+    assert max(map(len, rows)) < 220
     assert not any("seconds" in row for row in rows)
     assert main([*words, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from eval.attributes.features import AGE_CLASSES, Faces
-from eval.simulated.variance import variance_rows, within_variance
+from eval.simulated.variance import Faces, variance_rows, within_variance
 from s2f.errors import DatasetError
+from s2f.labels import AGE_CLASSES, GENDERS
 
 
 def test_variance_within_cells_by_hand():
@@ -23,13 +23,13 @@ def test_variance_within_cells_by_hand():
 
 def test_class_means_have_no_variance_within():
     random = torch.Generator().manual_seed(1)
-    is_male, ages = np.arange(300) % 2 == 1, np.array(AGE_CLASSES)[np.arange(300) % 3]
+    gender, ages = np.array(GENDERS)[np.arange(300) % 2], np.array(AGE_CLASSES)[np.arange(300) % 3]
     centre = torch.randn(6, 8, generator=random)[torch.arange(300) % 6]
     real = centre + 0.5 * torch.randn(300, 8, generator=random)
-    faces = Faces(real, is_male, ages)
+    faces = Faces(real, gender, ages)
 
     def shares(predicted):
-        return {row.metric: row for row in variance_rows(Faces(predicted, is_male, ages), faces)}
+        return {row.metric: row for row in variance_rows(Faces(predicted, gender, ages), faces)}
 
     means, same, constant = shares(centre), shares(3 * real), shares(torch.ones(300, 8))
     assert means["variance"].value > 0.5
@@ -38,7 +38,7 @@ def test_class_means_have_no_variance_within():
     assert [row.value for row in same.values()] == pytest.approx([1, 1, 1])
     assert all(row.ci_low < row.value < row.ci_high for row in same.values())
     assert [row.value for row in constant.values()] == pytest.approx([0, 0, 0])
-    unknown = variance_rows(faces, Faces(real, is_male, np.full(300, "")))
+    unknown = variance_rows(faces, Faces(real, gender, np.full(300, "")))
     assert [row.metric for row in unknown] == ["variance", "variance_within_gender"]
 
 
@@ -48,8 +48,8 @@ def test_delta_interval_covers_the_ratio():
     mean, hits = torch.tensor([20.0, 0, 0]), 0
     for _ in range(100):
         real, ours = (mean + s * torch.randn(80, 3, generator=random) for s in (1.0, 0.5))
-        is_male = np.arange(80) < 40
-        faces = Faces(real, is_male, np.full(80, ""))
-        row = variance_rows(Faces(ours, is_male, np.full(80, "adult")), faces)[0]
+        gender = np.repeat(GENDERS, 40)
+        faces = Faces(real, gender, np.full(80, ""))
+        row = variance_rows(Faces(ours, gender, np.full(80, "adult")), faces)[0]
         hits += row.ci_low < 0.25 < row.ci_high
     assert 88 <= hits <= 100
