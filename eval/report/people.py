@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from eval.faces.pictures import read_picture
 from eval.reconstructions.folder import Reconstructions
-from s2f.runtime.html import picture
 
 SIDE_PX, QUALITY = 112, 90
 KINDS = {
@@ -21,39 +21,37 @@ KINDS = {
     "mean": ("mean", "mean face"),
 }
 LABELS = ("gender", "age", "ethnicity", "nationality", "language")
-STYLE = """
-.people{display:grid;gap:1rem 1.5rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr))}
-figure{margin:0}.five{display:grid;grid-template-columns:repeat(5,minmax(0,7rem));gap:.25rem}
-.five span{display:block;text-align:center;color:var(--dim);font-size:.75rem;line-height:1.3}
-.five img{display:block;width:100%}figcaption{font-size:.875rem;overflow-wrap:anywhere}
-"""
 
 
-def people(folder: Reconstructions, shown: dict[str, str]) -> str:
-    """Pictures of some people.
+class Person(NamedTuple):
+    """Somebody on the page: identity, text below, and of every picture its name, what it shows and the JPEG file."""
+
+    name: str
+    caption: str
+    pictures: list[tuple[str, str, bytes]]
+
+
+def people(folder: Reconstructions, shown: Mapping[str, str]) -> list[Person]:
+    """Some people and their pictures.
 
     Args:
         folder: the reconstructions.
         shown: identities, with what is to be said after their labels.
 
     Returns:
-        HTML for a page with `STYLE`.
+        One for each identity.
 
     Raises:
         ImageError: a picture that cannot be read.
     """
-    return f'<div class="people">{"".join(_person(folder, name, more) for name, more in shown.items())}</div>'
-
-
-def _person(folder: Reconstructions, name: str, more: str) -> str:
-    cells = [
-        f"<div>{picture(jpeg(folder.picture(kind, name)), 'jpeg', f'{name}: {alt}')}<span>{short}</span></div>"
-        for kind, (short, alt) in KINDS.items()
-    ]
-    row = folder.people[name]
-    labels = [f"{row[label]} years" if label == "age" else row[label] for label in LABELS if row.get(label)]
-    caption = "; ".join(filter(None, [", ".join([name, *labels]), more]))
-    return f'<figure><div class="five">{"".join(cells)}</div><figcaption>{escape(caption)}</figcaption></figure>'
+    found = []
+    for name, more in shown.items():
+        row = folder.people[name]
+        labels = [f"{row[label]} years" if label == "age" else row[label] for label in LABELS if row.get(label)]
+        caption = "; ".join(filter(None, [", ".join([name, *labels]), more]))
+        pictures = [(short, alt, jpeg(folder.picture(kind, name))) for kind, (short, alt) in KINDS.items()]
+        found.append(Person(name, caption, pictures))
+    return found
 
 
 def jpeg(path: Path) -> bytes:

@@ -1,13 +1,11 @@
-"""Tables of a report's rows as HTML: every figure with its interval, chance level, n, and how the interval was made."""
+"""Tables of a report's rows: every figure with its interval, chance level, n, and how the interval was made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from eval.results import SETTINGS, Row, number_text, range_text
-from s2f.runtime.html import table
 
 DIRECTIONS = {
     "v2f": "from voice",
@@ -37,15 +35,28 @@ TITLE = 3  # metrics named in a heading
 Column = tuple[str, list[str]]  # heading and cells
 
 
-def rows_tables(rows: Sequence[Row], heading: str = "h3") -> str:
+class RowsTable(NamedTuple):
+    """A table of figures.
+
+    Attributes:
+        said: what is the same in all rows, in one line; "" if nothing is.
+        header: headings of the columns.
+        rows: texts of the cells.
+    """
+
+    said: str
+    header: list[str]
+    rows: list[tuple[str, ...]]
+
+
+def rows_tables(rows: Sequence[Row]) -> list[tuple[str, RowsTable]]:
     """Tables of any rows: metrics of one direction that have the same settings share a table.
 
     Args:
         rows: of a report.
-        heading: tag of the headings.
 
     Returns:
-        HTML, a heading before every table.
+        Every table with its heading.
     """
     shapes: dict[tuple[str, str], set[str]] = {}
     for row in rows:
@@ -54,10 +65,10 @@ def rows_tables(rows: Sequence[Row], heading: str = "h3") -> str:
     for row in rows:
         settings = shapes[row.direction, row.metric] - {*BESIDE, *APART}
         tables.setdefault((row.direction, frozenset(settings)), []).append(row)
-    return "".join(f"<{heading}>{escape(_title(some))}</{heading}>{rows_table(some)}" for some in tables.values())
+    return [(_title(some), rows_table(some)) for some in tables.values()]
 
 
-def rows_table(rows: Sequence[Row], value: str = "value") -> str:
+def rows_table(rows: Sequence[Row], value: str = "value") -> RowsTable:
     """One table; what is the same in all rows is said once above it.
 
     Args:
@@ -65,7 +76,7 @@ def rows_table(rows: Sequence[Row], value: str = "value") -> str:
         value: heading of the figures.
 
     Returns:
-        HTML.
+        The table.
     """
     figures = [
         (value, [row.ci_method if row.value is None else number_text(row.value) for row in rows]),
@@ -81,8 +92,7 @@ def rows_table(rows: Sequence[Row], value: str = "value") -> str:
     said = ", ".join(f"{name}: {cells[0] or 'none'}" for name, cells in [*settings, *columns] if _same(cells))
     shown = [one for one in settings if not _same(one[1])] + figures
     shown += [one for one in columns if not _same(one[1])] + beside
-    above = f'<p class="dim">{escape(said)}</p>' if said else ""
-    return above + table([name for name, _ in shown], zip(*(cells for _, cells in shown), strict=True))
+    return RowsTable(said, [name for name, _ in shown], list(zip(*(cells for _, cells in shown), strict=True)))
 
 
 def _settings(rows: Sequence[Row]) -> list[Column]:

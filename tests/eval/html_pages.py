@@ -1,6 +1,13 @@
 """Reads what stands on an HTML page."""
 
 from html.parser import HTMLParser
+from pathlib import Path
+
+from eval.report import page
+from s2f.runtime.html import environment
+
+FIGURES = environment(Path(page.__file__).parent).get_template("figures.html.jinja").module
+"""The macros with which a report writes its pieces."""
 
 
 class Page(HTMLParser):

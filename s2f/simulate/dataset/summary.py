@@ -6,7 +6,6 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import numpy as np
 from s2f.datasets import SPLITS, DatasetFolder, Row
 from s2f.errors import DatasetError
 from s2f.runtime.files import write_bytes, write_text
-from s2f.runtime.html import STYLE, facts_table, page, picture, table
+from s2f.runtime.html import environment
 from s2f.simulate.dataset.contact_sheet import NOTE, contact_sheet
+from s2f.simulate.dataset.histograms import bin_edges, histogram
 
-BINS_PER_TICK, TICKS = 5, 5
 GENDERS = {"f": "female", "m": "male"}
 WORDS = {
     "U": "everybody",
@@ -27,16 +26,11 @@ WORDS = {
     "f2v": "face to voice",
     "both": "either way",
 }
-QUANTITIES = (
-    ("age_years", "gender", "Face age (years)"),
-    ("voice_f0_hz", "voice_gender", "Voice F0 (Hz)"),
-    ("voice_tract_cm", "voice_gender", "Vocal tract length (cm)"),
-)
-HISTOGRAMS = """svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:10px system-ui,sans-serif}
-svg .title{fill:var(--ink);font-size:12px}.f{fill:var(--f)}.m{fill:var(--m)}.bar{fill-opacity:.55}
-.axis{stroke:var(--line);stroke-width:1}.key{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .8em}
-span.f{background:var(--f)}span.m{background:var(--m)}
-"""
+QUANTITIES = {
+    "Face age (years)": ("age_years", "gender"),
+    "Voice F0 (Hz)": ("voice_f0_hz", "voice_gender"),
+    "Vocal tract length (cm)": ("voice_tract_cm", "voice_gender"),
+}
 
 
 def write_summary(folder: Path) -> None:
@@ -72,38 +66,6 @@ def write_summary(folder: Path) -> None:
     write_text(folder / "summary.html", text)
 
 
-def histogram(title: str, values: Mapping[str, Sequence[float]], edges: np.ndarray) -> str:
-    """Draw overlaid histograms as inline SVG.
-
-    Args:
-        title: heading.
-        values: numbers by "f" or "m".
-        edges: bin edges.
-
-    Returns:
-        An `svg` element; numbers outside the edges are not drawn.
-    """
-    left, top, wide, high = 30, 20, 300, 80
-    counts = {key: np.histogram(numbers, edges)[0] for key, numbers in values.items()}
-    most = max((int(count.max()) for count in counts.values()), default=0)
-    place = wide / (edges[-1] - edges[0])
-    parts = [f'<text class="title" x="{left}" y="12">{escape(title)}</text>']
-    for key, count in counts.items():
-        for low, up, n in zip(edges[:-1], edges[1:], count, strict=True):
-            if n:
-                tall = high * n / most
-                x, y, width = left + (low - edges[0]) * place, top + high - tall, (up - low) * place - 0.5
-                mark = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{tall:.1f}"'
-                parts.append(f'<rect class="bar {escape(key)}" {mark}/>')
-    parts.append(f'<path class="axis" d="M{left} {top + high}h{wide}"/>')
-    for value in edges[::BINS_PER_TICK]:
-        x = left + (value - edges[0]) * place
-        parts.append(f'<text x="{x:.1f}" y="{top + high + 13}" text-anchor="middle">{value:.5g}</text>')
-    parts.append(f'<text x="{left - 4}" y="{top + 8}" text-anchor="end">{most}</text>')
-    label = escape(f"{title}: " + ", ".join(f"{len(numbers)} {GENDERS[key]}" for key, numbers in values.items()))
-    return f'<svg viewBox="0 0 345 118" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -132,33 +94,20 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _panels(people: Sequence[Row]) -> str:
-    """A section of histograms for every quantity: everybody, then each age class of the voices."""
-    sections = []
-    for column, gender, title in QUANTITIES:
-        known = [(row, number) for row in people if (number := _number(row.get(column))) is not None]
-        sections.append(f"<h2>{escape(title)}</h2>")
-        if not known:
-            sections.append('<p class="dim">Not in truth.csv.</p>')
-            continue
-        numbers = [number for _, number in known]
-        edges = _edges(min(numbers), max(numbers))
-        drawn = []
-        for name in (None, *filter(None, _age_classes(people))):
-            here = [(row, number) for row, number in known if name is None or row.get("voice_age_class") == name]
-            values = {key: [number for row, number in here if row.get(gender) == key] for key in GENDERS}
-            drawn.append(histogram(f"{name or 'everybody'}, n {len(here)}", values, edges))
-        sections.append(f'<div class="panels">{"".join(drawn)}</div>')
-    return "".join(sections)
-
-
-def _edges(low: float, high: float) -> np.ndarray:
-    """Bin edges from round number to round number, about `TICKS` of them labelled."""
-    rough = max(high - low, 1e-6) / TICKS
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = power * next(round_number for round_number in (1, 2, 5, 10) if round_number * power >= rough)
-    first, last = int(np.floor(low / step)), int(np.floor(high / step)) + 1
-    return np.linspace(first * step, last * step, BINS_PER_TICK * (last - first) + 1)
+def _panels(people: Sequence[Row], column: str, gender: str) -> list[tuple[str, str, bytes]]:
+    """Histograms of a quantity, everybody and each age class of the voices: caption, who is counted, SVG file."""
+    known = [(row, number) for row in people if (number := _number(row.get(column))) is not None]
+    if not known:
+        return []
+    numbers = [number for _, number in known]
+    edges = bin_edges(min(numbers), max(numbers))
+    panels = []
+    for name in (None, *filter(None, _age_classes(people))):
+        here = [(row, number) for row, number in known if name is None or row.get("voice_age_class") == name]
+        values = {key: [number for row, number in here if row.get(gender) == key] for key in GENDERS}
+        who = ", ".join(f"{len(numbers)} {GENDERS[key]}" for key, numbers in values.items())
+        panels.append((f"{name or 'everybody'}, n {len(here)}", who, histogram(values, edges)))
+    return panels
 
 
 def _age_classes(people: Sequence[Row]) -> list[str]:
@@ -170,17 +119,16 @@ def _age_classes(people: Sequence[Row]) -> list[str]:
     return sorted(ages, key=lambda name: (float(np.mean(ages[name])), name))
 
 
-def _counts(people: Sequence[Row]) -> str:
+def _counts(people: Sequence[Row], splits: Sequence[str]) -> list[tuple[object, ...]]:
+    """Rows of gender, age class, number in each split and in all."""
     counts = Counter((row.get("gender", ""), row.get("voice_age_class") or "", row["split"]) for row in people)
-    splits = [split for split in (*SPLITS, "") if any(row["split"] == split for row in people)]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     order = {name: k for k, name in enumerate(_age_classes(people))}
     for gender, age in sorted({key[:2] for key in counts}, key=lambda key: (key[0], order[key[1]])):
         cells = [counts[gender, age, split] for split in splits]
         rows.append((GENDERS.get(gender, gender), age or None, *cells, sum(cells)))
     totals = [sum(row["split"] == split for row in people) for split in splits]
-    rows.append(("all", "", *totals, sum(totals)))
-    return table(("gender", "voice's age class", *(split or "no split" for split in splits), "all"), rows)
+    return [*rows, ("all", "", *totals, sum(totals))]
 
 
 def _figure(row: Mapping[str, Any]) -> str:
@@ -196,29 +144,18 @@ def _figure(row: Mapping[str, Any]) -> str:
     return metric + (f" ({rest})" if rest else "")
 
 
-def _measured(measured: Mapping[str, Any]) -> str:
-    correlations = [
-        (str(row["measure"]).replace("_", " "), *(row.get(key) for key in ("planted", "latents", "mesh", "n")))
-        for row in measured.get("correlations", [])
-    ]
-    ideal = [
-        (
-            _figure(row),
-            *(WORDS.get(row.get(key), row.get(key)) for key in ("direction", "group", "value", "chance", "n")),
-        )
-        for row in measured.get("ideal", [])
-    ]
-    splits = sorted({str((row.get("params") or {}).get("split", "")) for row in measured.get("ideal", [])} - {""})
-    on = escape(f" Measured on {' and '.join(splits)} people." if splits else "")
-    absent = '<p class="dim">Not measured in this folder.</p>'
-    return (
-        "<h2>Craniofacial measures and the voice</h2><p>Correlation between voice and face: as planted, in the numbers "
-        "that were drawn, and on the points of the finished heads.</p>"
-        + (table(("measure", "planted", "drawn", "mesh", "n"), correlations) if correlations else absent)
-        + "<h2>What an ideal observer reaches</h2><p>An observer who knows how face and voice "
-        f"were linked: about the best that any model can do with these people.{on}</p>"
-        + (table(("figure", "direction", "group", "value", "chance", "n"), ideal) if ideal else absent)
-    )
+def _measured(measured: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Rows of population.json's tables, and the splits of whom the ideal observer was asked."""
+    ideal = measured.get("ideal", [])
+    columns = ("direction", "group", "value", "chance", "n")
+    return {
+        "correlations": [
+            (str(row["measure"]).replace("_", " "), *(row.get(key) for key in ("planted", "latents", "mesh", "n")))
+            for row in measured.get("correlations", [])
+        ],
+        "ideal": [(_figure(row), *(WORDS.get(row.get(key), row.get(key)) for key in columns)) for row in ideal],
+        "observed": sorted({str((row.get("params") or {}).get("split", "")) for row in ideal} - {""}),
+    }
 
 
 def _settings(name: str, value: object) -> list[tuple[str, str]]:
@@ -235,18 +172,20 @@ def _page(
     people: Sequence[Row],
     sheet: bytes | None,
 ) -> str:
-    shown = '<p class="dim">No faces are shown: this population was simulated without canonical pictures.</p>'
-    if sheet is not None:
-        shown = picture(sheet, "png", "synthetic faces, ordered by gender and age")
-        shown += f'<p class="dim">{escape(NOTE)}</p>'
     keys = ("s2f", "seed", "identities", "views", "split_hash")
     facts = [(key.replace("_", " "), dataset[key]) for key in keys if key in dataset]
     facts += [fact for key, value in config.items() if key not in keys for fact in _settings(key, value)]
-    legend = "".join(f'<span class="key {key}"></span>{name}' for key, name in GENDERS.items())
-    title = f"Simulated people: {dataset.get('identities', len(people))}, seed {dataset.get('seed')}"
-    body = (
-        f"<p>{escape(str(dataset.get('statement', '')))}</p><h2>People</h2>{_counts(people)}"
-        f'<h2>Faces</h2>{shown}<p class="dim">Colours of all histograms:{legend}; the number at the upper left is the '
-        f"highest bar.</p>{_panels(people)}{_measured(measured)}<h2>Settings</h2>{facts_table(facts)}"
+    splits = [split for split in (*SPLITS, "") if any(row["split"] == split for row in people)]
+    template = environment(Path(__file__).parent).get_template("summary.html.jinja")
+    return template.render(
+        title=f"Simulated people: {dataset.get('identities', len(people))}, seed {dataset.get('seed')}",
+        statement=dataset.get("statement", ""),
+        splits=("gender", "voice's age class", *(split or "no split" for split in splits), "all"),
+        counts=_counts(people, splits),
+        sheet=sheet,
+        note=NOTE,
+        genders=GENDERS,
+        quantities={title: _panels(people, column, gender) for title, (column, gender) in QUANTITIES.items()},
+        facts=facts,
+        **_measured(measured),
     )
-    return page(title, body, STYLE + HISTOGRAMS)

@@ -15,7 +15,7 @@ from eval.report.collect import Options, Part, find_out
 from eval.report.page import command, report_page
 from eval.report.people import jpeg, people
 from eval.results import UNDEFINED, Report, Row
-from tests.eval.html_pages import Page, dicts
+from tests.eval.html_pages import FIGURES, Page, dicts
 from tests.eval.report_folders import PEOPLE, SPLIT, without_plots, write_folder
 
 OTHER = Report("matching/1", "6" * 64, [Row("accuracy", "v2f", "G", 0.75, 0.7, 0.8, "exact", 0.5, 20)], ["a <note>"])
@@ -91,7 +91,7 @@ def test_exactly_the_chosen_people_and_the_worst_are_shown(found, text, page):
     captions = [unescape(one) for one in re.findall("<figcaption>(.*?)</figcaption>", text)]
     assert len(captions) == 6 + 3
     assert captions[6].startswith("p009, f, 29 years; 180.0° from the true feature")
-    assert "&lt;b&gt;x&lt;/b&gt;" in people(found.folder, {"p004": "so"})
+    assert "&lt;b&gt;x&lt;/b&gt;" in FIGURES.people(people(found.folder, {"p004": "so"}))
     assert "<b>" not in text
     pictures = [source for source in page.sources if "jpeg" in source]
     first = base64.b64decode(pictures[2].partition(",")[2])
@@ -143,8 +143,8 @@ def test_parts_that_are_absent_say_why(found):
 
 def test_attributes_have_headlines_and_the_rest_folded(text):
     section = text.partition('<h2 id="demographics">')[2].partition("<h2")[0]
-    folded = [Page(one).tables[0] for one in re.findall("<details>.*?</summary>(.*?)</details>", section)]
-    open_tables = Page(re.sub("<details>.*?</details>", "", section).partition("</h2>")[2]).tables
+    folded = [Page(one).tables[0] for one in re.findall("(?s)<details>.*?</summary>(.*?)</details>", section)]
+    open_tables = Page(re.sub("(?s)<details>.*?</details>", "", section).partition("</h2>")[2]).tables
     assert [{line["metric"] for line in dicts(one)} for one in open_tables] == [
         {"gender agreement", "gender kappa", "gender balanced"}
     ] * 2
@@ -201,4 +201,4 @@ def test_notes_and_the_command_again(found, text):
 def test_people_have_known_labels_only(found):
     row = {"identity": "p000", "gender": "", "age": "", "language": "Māori"}
     folder = Reconstructions(found.folder.root, {}, {"p000": row}, (6.0,))
-    assert "<figcaption>p000, Māori</figcaption>" in people(folder, {"p000": ""})
+    assert "<figcaption>p000, Māori</figcaption>" in FIGURES.people(people(folder, {"p000": ""}))

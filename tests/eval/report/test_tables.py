@@ -3,15 +3,23 @@
 import re
 from html import unescape
 
+from eval.report import tables
 from eval.report.figures import features
-from eval.report.tables import rows_table, rows_tables
-from eval.results import UNDEFINED, Report, Row
-from tests.eval.html_pages import Page, dicts
+from eval.results import UNDEFINED, Row
+from tests.eval.html_pages import FIGURES, Page, dicts
 
 
 def row(metric="m", direction="v2f", group="U", value=0.5, chance=0.25, n=9, method="exact", **params):
     low, high = (None, None) if value is None else (value - 0.1, value + 0.1)
     return Row(metric, direction, group, value, low, high, method, chance, n, params)
+
+
+def rows_table(rows, value="value"):
+    return str(FIGURES.rows_table(tables.rows_table(rows, value)))
+
+
+def rows_tables(rows, level=3):
+    return str(FIGURES.rows_tables(tables.rows_tables(rows), level))
 
 
 def above(html):
@@ -82,7 +90,7 @@ def test_rows_with_other_settings_get_a_table_of_their_own():
     assert [len(table) - 1 for table in Page(html).tables] == [3, 1, 1]
     many = rows_tables([row(name) for name in "abcd"])
     assert re.findall("<h3>(.*?)</h3>", many) == ["From voice"]
-    assert "<h4>a: from voice</h4>" in rows_tables([row("a")], "h4")
+    assert "<h4>a: from voice</h4>" in rows_tables([row("a")], 4)
 
 
 def test_everything_in_a_table_is_escaped():
@@ -98,7 +106,7 @@ def test_everything_in_a_table_is_escaped():
 def test_galleries_have_tables_of_their_own():
     sizes = {"all": 9, "Speech2Face 2019, 100": 99}
     rows = [row("recall", n=n, gallery=name, k=k) for name, n in sizes.items() for k in (1, 5)]
-    html = features(Report("features/1", "5" * 64, [row("cosine_angle_deg", value=60.5), *rows]))
+    html = str(FIGURES.rows_tables(features([row("cosine_angle_deg", value=60.5), *rows]).items()))
     everybody, hundred = html.partition("<h3>Recall at k, everybody in the gallery</h3>")[2].split("<h3>")
     assert hundred.startswith("Recall at k, random galleries of 100</h3>")
     assert "n: 9<" in everybody

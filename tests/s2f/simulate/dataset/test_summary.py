@@ -9,13 +9,17 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 from s2f.errors import DatasetError, ImageError
 from s2f.simulate.dataset.contact_sheet import GAP_PX, PER_ROW, SHOWN, SIDE_PX
-from s2f.simulate.dataset.summary import histogram, write_summary
+from s2f.simulate.dataset.histograms import COLOURS, draw, histogram
+from s2f.simulate.dataset.summary import write_summary
 
 STEP = SIDE_PX + GAP_PX
+SVG = "data:image/svg+xml;base64,"
 DASH = "\N{EN DASH}"
 NASTY = "<script>alert('x')</script>&\""
 
@@ -126,8 +130,9 @@ def test_page_is_one_wellformed_file_that_asks_for_nothing(folder):
     page = Page(text)
     assert not re.search(r"https?://|url\(|@import", text)
     assert "script" not in page.tags
-    assert len(page.links) == 1
-    kind, _, encoded = page.links[0].partition(",")
+    assert all(link.startswith("data:image/") for link in page.links)
+    (sheet,) = (link for link in page.links if not link.startswith(SVG))
+    kind, _, encoded = sheet.partition(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(encoded) == (folder / "contact_sheet.png").read_bytes()
     assert "width=device-width" in text
@@ -149,7 +154,7 @@ def test_numbers_stand_on_the_page(folder):
     assert ["seed", "3"] in rows
     assert "All synthetic." in text
     assert "Measured on val people." in text
-    assert text.count("<svg") == 3 * 4  # everybody and three classes, for three quantities
+    assert text.count(SVG) == 3 * 4  # everybody and three classes, for three quantities
 
 
 def test_same_folder_same_bytes(folder, tmp_path):
@@ -208,7 +213,7 @@ def test_without_pictures_and_without_measurements(tmp_path):
     text = page_of(folder)
     Page(text)
     assert "simulated without canonical pictures" in text
-    assert "<img" not in text
+    assert text.count("<img") == text.count(SVG) == 3 * 4  # histograms alone
     assert text.count("Not measured in this folder.") == 2
     assert not (folder / "contact_sheet.png").exists()
 
@@ -222,15 +227,28 @@ def test_columns_and_cells_may_be_missing(folder):
     text = page_of(folder)
     assert "Not in truth.csv." in text
     assert "everybody, n 59" in text
-    assert text.count("<svg") == 2 * 4
+    assert text.count(SVG) == 2 * 4
 
 
 def test_bars_are_the_counts():
     edges = np.array([0.0, 1.0, 2.0, 3.0])
-    drawn = histogram("a", {"f": [0.5, 0.6, 0.7, 2.5], "m": [1.5, 1.6]}, edges)
-    bars = re.findall(r'class="bar (\w)" x="([\d.]+)" y="[\d.]+" width="[\d.]+" height="([\d.]+)"', drawn)
-    assert bars == [("f", "30.0", "80.0"), ("f", "230.0", "26.7"), ("m", "130.0", "53.3")]
-    assert ">3</text>" in drawn
+    values = {"f": [0.5, 0.6, 0.7, 2.5], "m": [1.5, 1.6]}
+    panel = Figure().add_subplot()
+    draw(panel, values, edges)
+    bars = [(to_hex(bar.get_facecolor()), *bar.get_xy(), bar.get_height()) for bar in panel.patches]
+    assert bars == [(COLOURS["f"], 0, 0, 3), (COLOURS["f"], 2, 0, 1), (COLOURS["m"], 1, 0, 2)]
+    assert (panel.get_xlim(), panel.get_ylim()) == ((0, 3), (0, 3))
+    drawn = histogram(values, edges)
+    assert b">3</text>" in drawn
+    assert drawn.count(b"opacity: 0.55") == 3
+
+
+def test_a_histogram_is_the_same_file_every_time():
+    edges = np.linspace(0, 20, 11)
+    drawn = histogram({"f": [1, 2, 3], "m": []}, edges)
+    assert drawn == histogram({"f": [1, 2, 3], "m": []}, edges)
+    assert b"<dc:date>" not in drawn
+    assert b">0</text>" in histogram({"f": [], "m": []}, edges)  # nobody: no bar, and no warning
 
 
 def test_damaged_folders_are_refused(folder):
