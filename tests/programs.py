@@ -59,7 +59,9 @@ class Program:
 
     def _place(self, rank: int, processes: int) -> dict[str, str]:
         """What `torchrun` tells a process."""
-        ranks = dict.fromkeys(("RANK", "LOCAL_RANK"), rank) | dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), processes)
+        ranks = dict.fromkeys(("RANK", "LOCAL_RANK"), rank) | dict.fromkeys(
+            ("WORLD_SIZE", "LOCAL_WORLD_SIZE"), processes
+        )
         store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": self._store.port, "TORCHELASTIC_RESTART_COUNT": 0}
         return {name: str(value) for name, value in (ranks | store | {"TORCHELASTIC_USE_AGENT_STORE": True}).items()}
 
