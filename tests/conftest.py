@@ -1,5 +1,6 @@
 """Fixtures for every test: no outgoing network, one torch thread per parallel worker, optional development data."""
 
+import fcntl
 import ipaddress
 import os
 import socket
@@ -18,9 +19,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
 
+LONGEST_FIRST = ("training", "demos", "prepare", "weights", "simulate", "report")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Training first: its files take longest, and one that comes last leaves a core idle."""
-    items.sort(key=lambda item: "training" not in item.path.parts)
+    """Long files first: workers take tests from each other's ends, and a long one that comes last leaves a core idle."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: min(places.get(part, len(places)) for part in item.path.parts))
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +35,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder shared/data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_head(shared_data, tmp_path_factory):
+    """MakeHuman's head without hair; its files are condensed once, by whichever worker asks first."""
+    from s2f.simulate.head.makehuman import load_head
+    from s2f.simulate.head.mesh import HeadRig
+
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "makehuman.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return HeadRig(load_head(shared_data / "faces" / "makehuman", None, folder / "makehuman"))
 
 
 def _is_loopback(host: str) -> bool:

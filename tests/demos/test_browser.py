@@ -93,6 +93,7 @@ def test_upload_see_and_download(visit, speech):
         assert image.size == (224, 224)
 
 
+@pytest.mark.slow
 def test_record_on_a_phone(visit, server):
     page = visit(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, device_scale_factor=2)
     page.get_by_label("It is my own voice").check()
@@ -111,6 +112,7 @@ def test_record_on_a_phone(visit, server):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
 
 
+@pytest.mark.slow
 def test_a_refusal_is_a_sentence_and_takes_the_old_answer_away(visit, tmp_path):
     page = visit()
     page.get_by_role("button", name="Example: woman").click()
@@ -132,6 +134,7 @@ def test_a_refusal_is_a_sentence_and_takes_the_old_answer_away(visit, tmp_path):
     assert page.title() == "s2f: hear a voice, see a face"
 
 
+@pytest.mark.slow
 def test_guessing_with_the_keyboard(visit):
     page = visit()
     page.get_by_role("tab", name="Guess").focus()
@@ -153,6 +156,7 @@ def test_guessing_with_the_keyboard(visit):
     expect(page.get_by_role("row")).to_have_count(0)  # the old answer is gone
 
 
+@pytest.mark.slow
 def test_a_photo_and_what_is_kept_of_it(visit, server):
     page = visit()
     page.get_by_label("It is my own voice or photo").check()

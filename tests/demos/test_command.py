@@ -40,6 +40,7 @@ def refused(capsys, monkeypatch):
     return refused
 
 
+@pytest.mark.slow
 def test_it_serves_and_ends_in_order(tmp_path):
     command = [sys.executable, "-m", "s2f", "demo", "--port", "0", "--keep-seconds", "1"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}

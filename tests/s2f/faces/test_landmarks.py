@@ -13,8 +13,6 @@ from s2f.errors import AssetMissing, CheckpointError, ImageError
 from s2f.faces import detection, landmarks
 from s2f.faces.detection import FaceBox, FaceDetector, HogDetector
 from s2f.faces.landmarks import DlibLandmarks, StarterLandmarks, landmark_detector
-from s2f.simulate.head.makehuman import load_head
-from s2f.simulate.head.mesh import HeadRig
 from s2f.simulate.head.sampling import sample_person
 from s2f.simulate.render.views import render_canonical
 from tests.s2f.faces.test_detection import drawn_face
@@ -156,24 +154,23 @@ def test_dlib_hog_answers_in_the_boxes_of_the_hog_detector():
     np.testing.assert_array_equal(detector.landmarks(image), detector.landmarks_in(image, boxes[0]))
 
 
-def test_the_shipped_regressor_finds_rendered_landmarks(shared_data, tmp_path):
-    rig = HeadRig(load_head(shared_data / "faces" / "makehuman", None, tmp_path))
+def test_the_shipped_regressor_finds_rendered_landmarks(real_head):
     reader = landmark_detector("starter")
     for number, age_years in enumerate((8.0, 35.0, 70.0)):
         rng = np.random.default_rng(100 + number)
-        image, true = render_canonical(rig, sample_person(rng, "fm"[number % 2], age_years, (0.2, 0.3, 0.5), False))
+        person = sample_person(rng, "fm"[number % 2], age_years, (0.2, 0.3, 0.5), False)
+        image, true = render_canonical(real_head, person)
         error = reader.landmarks(image) - true
         assert np.sqrt((error**2).mean()) < 1.5
 
 
-def test_dlib_refined_is_closer_to_the_truth_than_in_the_raw_box(shared_data, tmp_path):
+def test_dlib_refined_is_closer_to_the_truth_than_in_the_raw_box(real_head):
     """Against the projected vertices of rendered heads, over the points inside the outline."""
     detector = dlib_detector()
-    rig = HeadRig(load_head(shared_data / "faces" / "makehuman", None, tmp_path))
     refined, raw = [], []
     for number, age_years in enumerate((30.0, 60.0, 20.0)):
         person = sample_person(np.random.default_rng(number), "fm"[number % 2], age_years, (0.5, 0.3, 0.2), False)
-        image, true = render_canonical(rig, person)
+        image, true = render_canonical(real_head, person)
         box = detector._detector.detect(image)[0]
         rough = detector._predict(image, np.array(box[:4], np.float64))
         refined.append(np.abs(detector.landmarks_in(image, box) - true)[17:].mean())

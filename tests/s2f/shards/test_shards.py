@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -24,7 +23,7 @@ from s2f.faces.features import face_features
 from s2f.shards import writing
 from s2f.shards.reading import index_shards, read_face_feature
 from s2f.shards.writing import write_shards
-from tests import CHECKOUT
+from tests import programs
 from tests.s2f.tiny_data import write_csv, write_dataset
 
 RATE = 16000
@@ -234,10 +233,8 @@ def test_two_processes_write_the_same_folder(own_dataset, encoder, tmp_path):
     damage(own_dataset)
     write_shards(DatasetFolder(own_dataset), encoder, tmp_path / "one", samples_per_shard=2, skip_bad=True)
     encoder.save_pretrained(tmp_path / "encoder")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "s2f"]
-    words = ["shards", own_dataset, tmp_path / "two", "--face_encoder", tmp_path / "encoder"]
-    words += ["--samples_per_shard", "2", "--skip_bad"]
-    done = subprocess.run([*launcher, *map(str, words)], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    words = ["-m", "s2f", "shards", own_dataset, tmp_path / "two", "--face_encoder", tmp_path / "encoder"]
+    done = programs.run([*words, "--samples_per_shard", "2", "--skip_bad"], processes=2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" samples in ") == 1
     two = contents(tmp_path / "two")

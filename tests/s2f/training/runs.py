@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 import s2f
-from tests import CHECKOUT
+from tests import CHECKOUT, programs
 
 NETWORK = """
   channels: [4, 4, 4, 4, 4, 4, 4, 4, 8]
@@ -44,12 +43,9 @@ def frozen_networks(folder: Path) -> list[str]:
     return ["--face_encoder", str(folder / "face_encoder"), "--decoder", str(folder / "decoder")]
 
 
-def command(processes: int, *flags: object, script: str = "train_s2f.py") -> list[str]:
-    """Command line of a training script on the CPU; torchrun starts it where there are several processes."""
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return [*start, str(CHECKOUT / script), *(str(flag) for flag in flags), "--cpu", "true"]
+def command(*flags: object, script: str = "train_s2f.py") -> list[object]:
+    """Command line of a training script on the CPU."""
+    return [CHECKOUT / script, *flags, "--cpu", "true"]
 
 
 def environment() -> dict[str, str]:
@@ -57,10 +53,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
-def launch(processes: int, *flags: object, script: str = "train_s2f.py", **options) -> subprocess.CompletedProcess:
+def launch(processes: int, *flags: object, script: str = "train_s2f.py") -> subprocess.CompletedProcess:
     """Run it to its end."""
-    words = command(processes, *flags, script=script)
-    return subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment(), **options)
+    return programs.run(command(*flags, script=script), processes, environment())
 
 
 def rows(folder: Path, event: str = "train") -> list[dict]:

@@ -50,6 +50,7 @@ def pairs(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_eight_pairs_are_learned_by_heart(pairs, tmp_path):
     recipe = yaml.safe_load((CHECKOUT / "s2f/recipes/starter_s2f.yaml").read_text())
     plain = {"augment": "none", "crop": "start", "trim_db": None, "target": "face", "side_tasks": {}, "balance": []}

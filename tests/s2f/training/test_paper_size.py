@@ -22,6 +22,7 @@ def frozen(tmp_path):
     return ["--face_encoder", str(tmp_path / "face_encoder"), "--decoder", str(tmp_path / "decoder")]
 
 
+@pytest.mark.slow
 def test_one_step_of_the_published_recipe(frozen, tiny_dataset, tmp_path):
     flags = ["--config", str(CHECKOUT / "s2f/recipes/speech2face.yaml"), "--data", str(tiny_dataset)]
     flags += ["--output_dir", str(tmp_path / "run"), "--max_train_steps", "1", "--train_batch_size", "1"]

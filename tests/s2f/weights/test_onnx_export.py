@@ -45,18 +45,30 @@ def clips(rate, seconds=SECONDS):
     return [0.2 * torch.randn(batch, round(rate * length), generator=random) for batch in BATCHES for length in seconds]
 
 
+def test_the_smallest_network(tiny_pipeline, tmp_path):
+    tiny_pipeline.face_encoder.save_pretrained(tmp_path / "one")
+    (found,) = export_onnx(tmp_path / "one", tmp_path / "onnx")
+    assert found.agrees
+    pictures = [torch.rand(batch, 3, 32, 32) for batch in BATCHES]
+    features = tiny_pipeline.face_encoder.features
+    assert worst(tmp_path / "onnx" / found.file, "image", features, pictures) <= 1e-4
+
+
+@pytest.mark.slow
 def test_the_voice_encoder_at_any_length(exported, tiny_pipeline):
     folder, _ = exported
     encoder = tiny_pipeline.voice_encoder
     assert worst(folder / "voice_encoder.onnx", "waveform", encoder.encode, clips(16000)) <= 1e-4
 
 
+@pytest.mark.slow
 def test_the_face_encoder(exported, tiny_pipeline):
     folder, _ = exported
     pictures = [torch.rand(batch, 3, 32, 32) for batch in BATCHES]
     assert worst(folder / "face_encoder.onnx", "image", tiny_pipeline.face_encoder.features, pictures) <= 1e-4
 
 
+@pytest.mark.slow
 def test_the_decoder_warps_as_pytorch_does(exported, tiny_pipeline):
     """Landmarks move by several of 32 pixels, so that the spline matters."""
     folder, _ = exported
@@ -68,6 +80,7 @@ def test_the_decoder_warps_as_pytorch_does(exported, tiny_pipeline):
     assert worst(folder / "decoder.onnx", "feature", lambda f: decoder(f).image, features) <= 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder",
     [
@@ -110,6 +123,7 @@ def test_linear_systems(tmp_path):
         np.testing.assert_allclose(found, np.linalg.solve(a, b), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_takes(exported):
     folder, found = exported
     assert {file.name for file in found} == {"voice_encoder", "face_encoder", "decoder"}

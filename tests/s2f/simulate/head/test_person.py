@@ -337,6 +337,7 @@ def test_persons_of_a_seed():
 # --- with the real head ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "faces" / "makehuman").is_dir(), reason="needs the MakeHuman data beside the checkout")
 def test_dlib_finds_exactly_one_face(tmp_path):
     dlib = pytest.importorskip("dlib")
@@ -374,9 +375,8 @@ ICT_VARIATION = {
 }
 
 
-@pytest.mark.skipif(not (DATA / "faces" / "makehuman").is_dir(), reason="needs the MakeHuman data beside the checkout")
-def test_adults_vary_as_much_as_those_of_another_head_model(tmp_path):
-    rig = HeadRig(load_head(DATA / "faces" / "makehuman", None, tmp_path))
+def test_adults_vary_as_much_as_those_of_another_head_model(real_head):
+    rig = real_head
     points = []
     for k in range(400):
         rng = np.random.default_rng([21, k])

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s2f.simulate.head.makehuman import load_head
 from s2f.simulate.head.mesh import HeadRig
 from s2f.simulate.head.sampling import sample_person
 from s2f.simulate.identity.face import with_measures
@@ -16,9 +15,8 @@ NATURAL_DRAWS = 400
 
 
 @pytest.fixture(scope="module")
-def rig(shared_data, tmp_path_factory) -> HeadRig:
-    root = shared_data / "faces"
-    return HeadRig(load_head(root / "makehuman", None, tmp_path_factory.mktemp("cache")))
+def rig(real_head) -> HeadRig:
+    return real_head
 
 
 def measured(rig, person):

@@ -157,6 +157,7 @@ def test_channels_last_changes_only_rounding(train, tmp_path):
     assert losses(tmp_path / "last") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 def test_compiled_step_changes_only_rounding(train, tmp_path):
     one = ["--max_train_steps", "1", "--augment", "none"]

@@ -1,13 +1,9 @@
 """What can go wrong in a long run: each says one sentence, and the last checkpoint stays whole."""
 
 import csv
-import os
 import resource
 import shutil
 import signal
-import subprocess
-import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +13,7 @@ from s2f.errors import AudioMissing, BadFile, OutputError, RecipeError
 from s2f.training.loop.bad_items import SkippingItems
 from s2f.training.loop.checkpointing import writing
 from s2f.training.loop.finite import FiniteCheck
+from tests.programs import Program
 from tests.s2f.training.runs import command, environment, exported, rows
 
 
@@ -172,24 +169,13 @@ def test_replacement_is_a_readable_item_of_the_epoch_and_always_the_same():
 
 def test_interrupt_says_what_is_safe(shared, tiny_dataset, tmp_path):
     folder = tmp_path / "run"
-    words = command(1, *shared, "--data", tiny_dataset, "--output_dir", folder)
+    words = command(*shared, "--data", tiny_dataset, "--output_dir", folder)
     words += ["--max_train_steps", "100000", "--dataloader_num_workers", "1", "--checkpoints_total_limit", "1"]
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell makes background jobs deaf to it
-    process = subprocess.Popen(
-        words, start_new_session=True, env=environment(), stderr=subprocess.PIPE, text=True, preexec_fn=heard
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not ((folder / "log.jsonl").is_file() and len(rows(folder)) > 3):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, the loading process included
-        _, errors = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130, errors[-2000:]
+    with Program(words, environment=environment()) as program:
+        program.wait_for(lambda: (folder / "log.jsonl").is_file() and len(rows(folder)) > 3)
+        program.send(signal.SIGINT)  # the loading process hears it too
+        code, errors = program.wait(), program.err.read_text()
+    assert code == 130, errors[-2000:]
     said = [line for line in errors.splitlines() if "interrupted" in line]  # a loading process may have the last word
     assert said, errors[-2000:]
     last = said[-1]

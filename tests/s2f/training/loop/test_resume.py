@@ -1,15 +1,15 @@
 """A run that is killed and resumed ends bit for bit where an undisturbed one ends, in the middle of an epoch."""
 
-import os
 import signal
 import subprocess
-import time
+import sys
 
 import pytest
 import torch
 
 from s2f.commands.program import run_training
 from s2f.training.speech2face.task import Speech2FaceArguments, train_speech2face
+from tests.programs import Program
 from tests.s2f.training.runs import RECIPE, command, environment, exported, frozen_networks, launch, rows
 
 STEPS, HALF = 20, 10
@@ -23,20 +23,21 @@ def flags(tiny_dataset, tmp_path_factory):
     return [*shared, "--max_train_steps", STEPS, "--checkpointing_steps", HALF, "--use_ema", "true"]
 
 
-def kill_after(folder, step: int, words: list[str]) -> None:
-    """Start a run in its own session and kill all of it as soon as its log shows a step."""
-    process = subprocess.Popen(words, start_new_session=True, env=environment(), stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 240
-    while not ((folder / "log.jsonl").is_file() and any(row["step"] >= step for row in rows(folder))):
-        assert process.poll() is None, process.stderr.read()[-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
+def kill_after(folder, step: int, processes: int, words: list[object]) -> None:
+    """Start a run and kill all of it as soon as its log shows a step."""
+    with Program(words, processes, environment()) as program:
+        log = folder / "log.jsonl"
+        program.wait_for(lambda: log.is_file() and any(row["step"] >= step for row in rows(folder)))
+        program.send(signal.SIGKILL)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+def torchrun(processes: int, words: list[object]) -> subprocess.CompletedProcess:
+    """Start a run as users do, for once."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, env=environment())
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_and_resumed_equals_undisturbed(flags, tmp_path, processes):
     """Six training voices and batches of four: step 10 lies in the middle of an epoch."""
     flags = [*flags, "--gradient_accumulation_steps", 2 // processes, "--train_batch_size", 4 // processes]
@@ -45,10 +46,10 @@ def test_killed_and_resumed_equals_undisturbed(flags, tmp_path, processes):
         words = [str(flag) for flag in [*flags, "--output_dir", whole, "--cpu", "true"]]
         assert run_training(Speech2FaceArguments, train_speech2face, words) == 0
     else:
-        done = launch(processes, *flags, "--output_dir", whole)
+        done = torchrun(processes, command(*flags, "--output_dir", whole))
         assert done.returncode == 0, done.stderr[-2000:]
     assert len(rows(whole)) == STEPS
-    kill_after(broken, HALF + 3, command(processes, *flags, "--output_dir", broken))
+    kill_after(broken, HALF + 3, processes, command(*flags, "--output_dir", broken))
     assert sorted(path.name for path in broken.glob("checkpoint-*")) == [f"checkpoint-{HALF}"]
     (broken / f"checkpoint-{STEPS}.partial").mkdir()  # as if it had been killed while writing
     done = launch(processes, *flags, "--output_dir", broken, "--resume_from_checkpoint", "latest")

@@ -22,6 +22,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALLER))
 def test_one_step_of_the_published_recipe(name, tiny_dataset, tmp_path):
     flags = ["--config", str(RECIPES / f"{name}.yaml"), "--data", str(tiny_dataset), "--output_dir", str(tmp_path)]
