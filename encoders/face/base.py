@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torchvision.transforms import v2
 
+from encoders.inputs import require_picture_type, require_pictures
+
 
 def require_square(image: Tensor) -> None:
     """Refuse what is no batch of square RGB images (B, 3, H, H).
@@ -34,7 +36,8 @@ class FaceEncoderOutput(NamedTuple):
 class FaceEncoder(ModelMixin, ConfigMixin):
     """Base class: `prepare` to the input contract, `features`, `logits`.
 
-    The contract lives in the config: `image_size_px`, `image_mean` and `image_std` (RGB, in units of `image_range`).
+    Whatever makes a feature of pictures refuses values that are not in [0, 1], see `encoders.inputs`. The contract
+    lives in the config: `image_size_px`, `image_mean` and `image_std` (RGB, in units of `image_range`).
 
     Attributes:
         CLASSIFIER: first word of the names of the parameters that only `logits` uses.
@@ -67,15 +70,17 @@ class FaceEncoder(ModelMixin, ConfigMixin):
             (B, 3, P, P) RGB in [0, 1], P = `image_size_px`.
 
         Raises:
-            ValueError: not a batch of square RGB images.
+            ValueError: not a batch of square RGB images, or not floats; whether they lie in [0, 1] `features` sees.
         """
         require_square(image)
+        require_picture_type(image)
         return v2.functional.resize(image, [self.image_size_px, self.image_size_px], antialias=True)
 
     def _normalize(self, image: Float[Tensor, "B 3 P P"]) -> Float[Tensor, "B 3 P P"]:
         size = self.image_size_px
         if image.ndim != 4 or tuple(image.shape[1:]) != (3, size, size):
             raise ValueError(f"expected images (B, 3, {size}, {size}), got {tuple(image.shape)}; call `prepare` first")
+        require_pictures(image)
         mean = torch.tensor(self.config.image_mean, device=image.device, dtype=image.dtype)[:, None, None]
         std = torch.tensor(self.config.image_std, device=image.device, dtype=image.dtype)[:, None, None]
         return (image * self.config.image_range - mean) / std

@@ -99,7 +99,7 @@ class CompactFaceEncoder(FaceEncoder):
             (B, D) feature of norm sqrt(D).
 
         Raises:
-            ValueError: not at the contract size.
+            ValueError: not at the contract size, or values that are not in [0, 1].
         """
         x = self.pool(self.blocks(self.stem(self._normalize(image))))
         return F.normalize(self.projection(x.flatten(1)), dim=-1) * math.sqrt(self.embedding_dim)

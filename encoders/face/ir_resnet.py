@@ -153,7 +153,7 @@ class IRFace(FaceEncoder):
             (B, D) feature, signed; of length 1 with `unit_norm`.
 
         Raises:
-            ValueError: not at the contract size.
+            ValueError: not at the contract size, or values that are not in [0, 1].
         """
         x = self.output_layer(self.body(self.input_layer(self._normalize(image))))
         return F.normalize(x, dim=-1) if self.config.unit_norm else x

@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from encoders.face.base import require_square
 from encoders.face.compact import ResidualBlock
+from encoders.inputs import require_picture_type, require_pictures
 
 NUM_LANDMARKS = 68
 
@@ -111,9 +112,10 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
             (B, 3, P, P) RGB in [0, 1], P = `image_size_px`.
 
         Raises:
-            ValueError: not a batch of square RGB images.
+            ValueError: not a batch of square RGB images, or not floats; whether they lie in [0, 1] `locate` sees.
         """
         require_square(image)
+        require_picture_type(image)
         left, top, side = self.window_px(image.shape[-1])
         image = image[:, :, top : top + side, left : left + side]
         return v2.functional.resize(image, [self.image_size_px, self.image_size_px], antialias=True)
@@ -133,7 +135,7 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
             (B, 68, 2) points (x, y) in pixels of `image`, origin at the centre of its top left pixel.
 
         Raises:
-            ValueError: not a batch of square RGB images.
+            ValueError: not a batch of square RGB images, or values that are not in [0, 1], see `encoders.inputs`.
         """
         cells, _ = self.locate(self.prepare(image))
         return self.to_pixels(cells, image.shape[-1])
@@ -152,7 +154,14 @@ class LandmarkRegressor(ModelMixin, ConfigMixin):
         Returns:
             (B, 68, 2) points (x, y) in cells, origin at the centre of the top left cell, and the heat maps
             (B, 68, G, G) as logits.
+
+        Raises:
+            ValueError: not at the network's size, or values that are not in [0, 1], see `encoders.inputs`.
         """
+        size = self.image_size_px
+        if image.ndim != 4 or tuple(image.shape[1:]) != (3, size, size):
+            raise ValueError(f"expected images (B, 3, {size}, {size}), got {tuple(image.shape)}; call `prepare` first")
+        require_pictures(image)
         mean = torch.tensor(self.config.image_mean, device=image.device, dtype=image.dtype)[:, None, None]
         std = torch.tensor(self.config.image_std, device=image.device, dtype=image.dtype)[:, None, None]
         x = self.stem(((image - mean) / std).contiguous(memory_format=torch.channels_last))  # a quarter faster on CPUs

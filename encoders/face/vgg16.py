@@ -85,7 +85,7 @@ class PooledVGG16(FaceEncoder):
             (B, D) means, >= 0.
 
         Raises:
-            ValueError: not at the contract size.
+            ValueError: not at the contract size, or values that are not in [0, 1].
         """
         x = self._normalize(image)
         for block, count in enumerate(CONVOLUTIONS_PER_BLOCK, start=1):

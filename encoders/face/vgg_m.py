@@ -119,7 +119,7 @@ class VGGMFace(FaceEncoder):
             (B, C, H, H) maps, >= 0; H is 7 (or, as published, 6) at 224 px.
 
         Raises:
-            ValueError: not at the contract size.
+            ValueError: not at the contract size, or values that are not in [0, 1].
         """
         geometry = LAYOUTS[self.config.layout]
         x = self._normalize(image)
@@ -161,7 +161,7 @@ class VGGMFace(FaceEncoder):
             (B, D) feature, >= 0.
 
         Raises:
-            ValueError: not at the contract size.
+            ValueError: not at the contract size, or values that are not in [0, 1].
         """
         return self.late(self.early(image))
 
@@ -178,7 +178,7 @@ class VGGMFace(FaceEncoder):
             (B, D) feature, >= 0.
 
         Raises:
-            ValueError: another rank, no image, or not at the contract size.
+            ValueError: another rank, no image, or not at the contract size, or values that are not in [0, 1].
         """
         if images.ndim != 5 or not images.shape[1]:
             got = f"got {tuple(images.shape)}; stack the images of a track along dimension 1"

@@ -8,6 +8,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from encoders.inputs import require_waveforms
+
 
 class VoiceEncoder(ModelMixin, ConfigMixin):
     """Base class: waveform to what the network reads (`front_end`), and that to a feature (`features`).
@@ -51,13 +53,15 @@ class VoiceEncoder(ModelMixin, ConfigMixin):
             (B, D) feature.
 
         Raises:
-            ValueError: wrong rank, or shorter than `min_seconds`.
+            ValueError: wrong rank, shorter than `min_seconds`, or samples that are not floats in [-1, 1], see
+                `encoders.inputs`.
         """
         if waveform.ndim != 2 or waveform.shape[1] < round(self.min_seconds * self.sample_rate_hz):
             raise ValueError(
                 f"expected a waveform (B, S) of at least {self.min_seconds:.3f} s at {self.sample_rate_hz} Hz, got "
                 f"{tuple(waveform.shape)}; add a batch dimension or repeat the clip"
             )
+        require_waveforms(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
             signal = self.front_end(waveform.float())
         return self(signal)

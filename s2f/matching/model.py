@@ -58,7 +58,7 @@ class MatchingModel(Publishable, nn.Module):
 
         Raises:
             UsageError: the rate is not the encoder's; nothing is resampled here.
-            ValueError: too short, see `VoiceEncoder.encode`.
+            ValueError: too short or out of range, see `VoiceEncoder.encode`.
         """
         expected = self.voice_encoder.sample_rate_hz
         if sample_rate_hz != expected:
@@ -80,7 +80,7 @@ class MatchingModel(Publishable, nn.Module):
 
         Raises:
             UsageError: dynamic images are missing, or not wanted.
-            ValueError: wrong size, see `FaceEncoder`.
+            ValueError: wrong size or out of range, see `FaceEncoder`.
         """
         if (dynamic is None) != (self.dynamic_encoder is None):
             got = "none" if dynamic is None else "some"
@@ -105,8 +105,14 @@ class MatchingModel(Publishable, nn.Module):
             (B, N): negative distances or cosines of an embedding, logarithms of probabilities of a joint scorer.
 
         Raises:
-            UsageError: wrong rate, dynamic images needed, or a head trained for faces as queries.
+            UsageError: not N faces for each of the voices, wrong rate, dynamic images needed, or a head trained for
+                faces as queries.
+            ValueError: wrong size or out of range, see `FaceEncoder` and `VoiceEncoder.encode`.
         """
+        if voice.ndim != 2 or faces.ndim != 5 or len(voice) != len(faces):
+            got = f"{tuple(voice.shape)} and {tuple(faces.shape)}"
+            fix = "add the dimensions that are missing: one face of one voice is (1, 1, 3, P, P)"
+            raise UsageError("voices (B, S) and faces (B, N, 3, P, P) of one B", got, fix)
         features = self.face_features(faces.flatten(0, 1)).unflatten(0, faces.shape[:2])
         return self.head.scores(self.voice_features(voice, sample_rate_hz)[:, None], features)
 

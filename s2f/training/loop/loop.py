@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from encoders.inputs import trusted_inputs
 from s2f.errors import RecipeError
 from s2f.reconstruction.losses import weighted_total
 from s2f.runtime.memory import keep_freed_memory
@@ -296,7 +297,9 @@ def _train_step(state: State, batches: Iterator[Any]) -> dict[str, Tensor]:
             batch, reasons = batch
             add_skipped(state.folder, reasons)
         with accelerator.accumulate(state.module):
-            terms: dict[str, Tensor] = state.module(send_to_device(batch, accelerator.device, non_blocking=True))
+            batch = send_to_device(batch, accelerator.device, non_blocking=True)
+            with trusted_inputs():
+                terms: dict[str, Tensor] = state.module(batch)
             loss = weighted_total(terms, arguments.loss_weights)
             accelerator.backward(loss)
             if arguments.max_grad_norm and accelerator.sync_gradients:

