@@ -89,7 +89,7 @@ def write_folder(folder, people=60, pictures=True, statement="All synthetic."):
 class Page(HTMLParser):
     """Checks that tags nest; collects tags, attributes and table rows."""
 
-    VOID = ("meta", "img", "rect", "path", "br")
+    VOID = ("meta", "img")
 
     def __init__(self, text):
         super().__init__()
@@ -130,6 +130,7 @@ def test_page_is_one_wellformed_file_that_asks_for_nothing(folder):
     page = Page(text)
     assert not re.search(r"https?://|url\(|@import", text)
     assert "script" not in page.tags
+    assert len(page.links) == 1 + 3 * 4  # the sheet and the histograms
     assert all(link.startswith("data:image/") for link in page.links)
     (sheet,) = (link for link in page.links if not link.startswith(SVG))
     kind, _, encoded = sheet.partition(",")
