@@ -108,8 +108,9 @@ def evaluate(
     """
     training = pictured_faces(pipeline, data, "train", canonical_only=False)
     asked = tuple(ATTRIBUTES) if reconstructions and reconstructions.classifier is None else ("gender", "age_class")
-    fitted = fit_classifier(pipeline.face_encoder, pipeline.device, training, attributes=asked, required=["gender"])
-    probes, notes = fitted
+    probes, notes = fit_classifier(
+        pipeline.face_encoder, pipeline.device, training, attributes=asked, required=["gender"]
+    )
     faces = pictured_faces(pipeline, data, split, canonical_only=True)
     speakers = dataset_voices(data, split) if voices is None else reader_voices(voices)
     params: dict[str, Any] = {"seconds": seconds, "split": split}

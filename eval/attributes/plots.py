@@ -22,10 +22,10 @@ def draw_confusions(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Draw the rows `<attribute>_confusion`, one figure for each direction and reference, one panel an attribute.
 
     Paper: Speech2Face (CVPR 2019), Fig. 4a. Every cell is the share of the people of its row; n is written at the row.
-    Where the rows name no `reference` it is taken to be the label.
 
     Args:
-        rows: of `eval.attributes.rows.attribute_rows`, or any that hold such rows.
+        rows: of `eval.attributes.picture_rows.picture_rows`, or any that hold such rows; those without a `reference`
+            among their parameters are left out.
         folder: existing folder.
 
     Returns:
@@ -33,8 +33,8 @@ def draw_confusions(rows: Sequence[Row], folder: Path) -> list[Path]:
     """
     cells: dict[tuple[str, str], dict[str, list[Row]]] = {}
     for row in rows:
-        if row.metric.endswith(ENDING):
-            found = cells.setdefault((row.direction, row.params.get("reference", "label")), {})
+        if row.metric.endswith(ENDING) and "reference" in row.params:
+            found = cells.setdefault((row.direction, row.params["reference"]), {})
             found.setdefault(row.metric.removesuffix(ENDING), []).append(row)
     files = []
     for (direction, reference), attributes in cells.items():

@@ -166,9 +166,8 @@ def evaluate(
     pictured = probes_data or data
     faces, pictured_split = rendered_faces(pipeline, pictured)
     training = pictured_faces(pipeline, pictured, "train", canonical_only=False)
-    asked = ("gender", "age_class")
-    fitted = fit_classifier(pipeline.face_encoder, pipeline.device, training, attributes=asked, required=["gender"])
-    probes, notes = fitted
+    asked, needed = ("gender", "age_class"), ("gender",)
+    probes, notes = fit_classifier(pipeline.face_encoder, pipeline.device, training, attributes=asked, required=needed)
     answer = reconstruct(pipeline, population.voices, probes, seconds, detector)
     rows = agreement(population, answer.shown, probes.classes)
     rows += correlations(population, answer.landmarks)

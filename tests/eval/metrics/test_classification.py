@@ -340,3 +340,4 @@ def test_confusions_are_drawn_as_they_are(tmp_path):
     assert re.findall(r"<!-- (\d+) % -->", drawn) == [f"{share:.0f}" for share in shares]
     assert "(F2F)" in drawn
     assert draw_confusions([row for row in rows if "recall" in row.metric], tmp_path) == []
+    assert draw_confusions(attribute_rows(compared, "v2f", {}), tmp_path) == []  # beside those of a folder: of voices
