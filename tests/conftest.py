@@ -23,7 +23,7 @@ LONGEST_FIRST = ("training", "demos", "prepare", "weights", "simulate", "report"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first: workers take tests from each other's ends, and a long one that comes last leaves a core idle."""
+    """Long files first: a worker that is done takes tests from the other's end, where they should be short."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: min(places.get(part, len(places)) for part in item.path.parts))
 

@@ -106,6 +106,7 @@ def test_limits_are_cut_to_what_is_possible():
     assert [interval[:2] for interval in found] == [(0.0, 1.0)] * 2
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_about_95_times_of_100():
     matched, others = NOISE * np.sqrt(2), np.sqrt(2 + 2 * NOISE**2)  # spread of the differences of places
     threshold = brentq(lambda t: 2 * norm.sf(t / matched) + 2 * norm.sf(t / others) - 1, 0, 9)

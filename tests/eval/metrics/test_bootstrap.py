@@ -148,6 +148,7 @@ def simulated(random, people: int, per_cluster: int) -> tuple[WinTable, np.ndarr
     return WinTable(wins, ones, ones), units
 
 
+@pytest.mark.slow
 def test_only_intervals_over_clusters_cover_the_truth():
     random, held = np.random.default_rng(5), np.zeros((300, 3), bool)
     for number in range(len(held)):

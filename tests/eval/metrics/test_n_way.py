@@ -14,7 +14,7 @@ from tests.eval.triplets import Case, accuracies, random_case
 def test_equals_enumeration_of_every_tuple(negatives):
     """Ties, one sample a person, groups of one, N up to J."""
     random, compared = np.random.default_rng(0), 0
-    for _ in range(500):
+    for _ in range(200):
         case = random_case(random, most_people=4, most_samples=2, levels=int(random.integers(1, 8)))
         cells = random.integers(-1, 2, case.people) if random.random() < 0.5 else None
         if cells is not None and (cells < 0).all():
@@ -26,7 +26,7 @@ def test_equals_enumeration_of_every_tuple(negatives):
                 got = found.accuracy(weighting)[k]
                 assert got == pytest.approx(true[weighting], abs=1e-12, nan_ok=True)
                 compared += not np.isnan(got)
-    assert compared > 800
+    assert compared > 320
 
 
 @pytest.mark.parametrize("negatives", WEIGHTINGS)

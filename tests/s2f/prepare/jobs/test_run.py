@@ -178,7 +178,7 @@ def test_order_of_the_sources_does_not_matter(root, three, tmp_path):
 
 def test_two_processes_write_the_same(root, tmp_path):
     (root / "a" / "bad.wav").write_bytes(b"no sound")
-    words = ["prepare", "folders", str(root), "--split", "none"]
+    words = ["prepare", "--split", "none", "folders", str(root)]
     assert main([*words, str(tmp_path / "one")]) == 0
     done = programs.run(["-m", "s2f", *words, tmp_path / "two"], processes=2)
     assert done.returncode == 0, done.stderr[-3000:]

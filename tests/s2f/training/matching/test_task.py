@@ -92,7 +92,6 @@ def test_the_weighting_ends_when_enough_people_have_a_weight(train, tmp_path):
     assert sorted(values) == pytest.approx([0.99**3, 0.99**2, 0.99**2, 0.99, 0.99, 1.0], rel=1e-5)
 
 
-@pytest.mark.slow
 def test_two_processes_learn_the_same_weights_and_one_model(tiny_dataset, tmp_path):
     """Through the three stages; both see all hardness, so their weights agree, and the header says how they ran."""
     recipe = SHARED | RECIPES["wen2021_weights"] | {"train_batch_size": 2}
