@@ -152,7 +152,7 @@ class NormalizedFaceDecoder(ModelMixin, ConfigMixin):
         """Decode features to canonical faces.
 
         Args:
-            feature: (B, D) face feature.
+            feature: (B, D) face feature, of an encoder, which has refused bad input; its values are not looked at here.
 
         Returns:
             `NormalizedFaceOutput` with image, texture and landmarks.

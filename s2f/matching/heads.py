@@ -17,11 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2f.errors import UsageError
+from s2f.errors import UsageError, check_names
 from s2f.matching.losses import on_sphere
 
 Direction = Literal["v2f", "f2v"]
 GAUSSIAN_STD = 0.01
+FORM_OPTIONS = {"mlp": "hidden_size", "sphere": "radius", "normalized": "dropout"}  # what only this form uses
 
 
 class MatchingHead(ModelMixin, ConfigMixin):
@@ -89,8 +90,12 @@ class EmbeddingHead(PairHead):
             hidden_size: units between the two layers of `mlp`.
             radius: of `sphere`.
             dropout: probability of `normalized`, in training only.
+
+        Raises:
+            UsageError: an unknown form.
         """
         super().__init__()
+        check_names([form], FORM_OPTIONS, "form of an EmbeddingHead")
         self.voice = self._branch(voice_size)
         self.face = self._branch(face_size)
 

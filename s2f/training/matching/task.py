@@ -7,7 +7,7 @@ One task: two encoders (SVHF's fusion has a third, for dynamic images), a head (
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +19,9 @@ from encoders.face.base import FaceEncoder
 from encoders.voice.base import VoiceEncoder
 from s2f.checkpoints.encoders import FACE_ENCODERS, VOICE_ENCODERS, load_face_encoder, load_voice_encoder
 from s2f.datasets import DatasetFolder
-from s2f.errors import RecipeError
+from s2f.errors import RecipeError, did_you_mean
 from s2f.faces.dynamic_images import Formulation
-from s2f.matching.heads import EmbeddingHead, MatchingHead, NWayScorer, PairClassifier, StaticScorer
+from s2f.matching.heads import FORM_OPTIONS, EmbeddingHead, MatchingHead, NWayScorer, PairClassifier, StaticScorer
 from s2f.matching.media import Media
 from s2f.matching.methods import (
     CandidateClassification,
@@ -60,7 +60,8 @@ class MatchingArguments(TrainingArguments):
         face_network: its constructor arguments; with `face_weights` they must be those of the folder.
         face_weights: folder of a trained face encoder to start from, as train_face.py exports it; its identity layer is
             not used.
-        head: further constructor arguments of the head: sizes, form, radius, dropout.
+        head: further constructor arguments of the head: sizes, or form, embedding_dim and what that form uses:
+            hidden_size of mlp, radius of sphere, dropout of normalized.
         direction: whose candidates a query has: v2f a voice and faces, f2v a face and voices. Methods with pairs or
             identity batches learn both ways at once.
         ways: candidates of a query.
@@ -317,18 +318,46 @@ def build_head(arguments: MatchingArguments, voice_size: int, face_size: int) ->
     """Head of a recipe for features of these sizes.
 
     Raises:
-        RecipeError: an option it does not have, or for SVHF sizes that differ.
+        RecipeError: an unknown form, an option that the head or its form does not have, one that is set elsewhere, or
+            for SVHF sizes that differ.
     """
     sizes = {"voice_size": voice_size, "face_size": face_size}
-    if form := HEAD_FORMS.get(arguments.method):
-        return build_network(EmbeddingHead, {"form": form} | arguments.head | sizes)
+    if arguments.method in HEAD_FORMS:
+        return build_network(EmbeddingHead, _embedding_options(arguments) | sizes)
     if arguments.method == "pair_classification":
-        return build_network(PairClassifier, arguments.head | sizes)
+        return build_network(PairClassifier, _free_options(arguments.head, sizes) | sizes)
     if voice_size != face_size:
         got = f"{voice_size} and {face_size}"
         raise RecipeError("voice and face features of one size for SVHF", got, "change fc_sizes of one network")
     kind = NWayScorer if arguments.query_pooling else StaticScorer
-    return build_network(kind, arguments.head | {"feature_size": voice_size, "direction": arguments.direction})
+    decided = {"feature_size": voice_size, "direction": arguments.direction}
+    return build_network(kind, _free_options(arguments.head, decided) | decided)
+
+
+def _embedding_options(arguments: MatchingArguments) -> dict[str, Any]:
+    """Options of an `EmbeddingHead`, its form among them: the method's, if the recipe names none."""
+    options = {"form": HEAD_FORMS[arguments.method]} | arguments.head
+    form = options["form"]
+    if form not in list(FORM_OPTIONS):
+        fix = (
+            did_you_mean(str(form), FORM_OPTIONS)
+            or f"leave it out: {arguments.method} has {HEAD_FORMS[arguments.method]}"
+        )
+        raise RecipeError(f"a head of form {', '.join(FORM_OPTIONS)}", repr(form), fix)
+    for other, option in FORM_OPTIONS.items():
+        if other != form and option in options:
+            expected = f"options of a head of form {form}: embedding_dim, {FORM_OPTIONS[form]}"
+            raise RecipeError(expected, repr(option), f"remove it, or choose form {other}")
+    return _free_options(options, ("voice_size", "face_size"))
+
+
+def _free_options(options: dict[str, Any], decided: Iterable[str]) -> dict[str, Any]:
+    """The options, if none of them is one that is decided elsewhere."""
+    for name in decided:
+        if name in options:
+            fix = "remove it: the encoders and --direction decide it"
+            raise RecipeError("a head without sizes of features and direction", repr(name), fix)
+    return options
 
 
 def build_method(arguments: MatchingArguments, identities: Sequence[str], weights: Path | None) -> Method:

@@ -132,3 +132,11 @@ def test_heads_are_saved_and_loaded_strictly(kind, tmp_path):
     loaded = load_network(HEADS[kind], tmp_path)
     voice, face = features(2, 1, 4), features(2, 2, 4, seed=1)
     assert torch.equal(loaded.scores(voice, face), head.scores(voice, face))
+
+
+@pytest.mark.parametrize("form", ["foo", "", "MLP"])
+def test_an_unknown_form_is_refused_and_not_taken_for_another(form):
+    with pytest.raises(UsageError, match=rf"a known form of an EmbeddingHead, got '{form}'; "):
+        EmbeddingHead(4, 4, form=form)
+    with pytest.raises(UsageError, match="choose from mlp, sphere, normalized"):
+        EmbeddingHead(4, 4, form="foo")

@@ -13,6 +13,7 @@ from s2f.reconstruction.losses import (
     gradient_l1,
     landmark_mse,
     normalized_l2,
+    pixel_l1,
     speech2face_terms,
     texture_l1,
     weighted_total,
@@ -103,6 +104,36 @@ def test_landmark_mse_and_texture_l1_by_hand():
     assert texture_l1(image, zero, mask).item() == pytest.approx((0.5 + 3 * 1.0) / 4)
     colour = image.expand(2, 3, 2, 2)
     assert texture_l1(colour, torch.zeros_like(colour), mask).item() == pytest.approx(3.5 / 4)
+
+
+def test_pixel_l1_by_hand():
+    """Sums over channels, rows and columns, mean over the images: two pictures of 2 x 1 x 3 values that all differ."""
+    target = torch.tensor([[[[0.0, 0.5, 1.0]], [[0.25, 0.5, 0.75]]], [[[0.0, 0.0, 0.0]], [[1.0, 1.0, 1.0]]]])
+    error = torch.tensor([[[[0.5, -0.5, 0.0]], [[-0.25, 0.25, 0.125]]], [[[3.0, 0.0, 0.0]], [[0.0, -2.0, 0.0]]]])
+    assert pixel_l1(target + error, target).item() == (1.625 + 5.0) / 2
+    assert pixel_l1(target, target + error).item() == (1.625 + 5.0) / 2
+    assert pixel_l1(target, target).item() == 0
+    first, second = (pixel_l1((target + error)[i : i + 1], target[i : i + 1]).item() for i in range(2))
+    assert (first, second) == (1.625, 5.0)
+
+
+def test_pixel_l1_grows_with_the_picture_and_not_with_the_batch():
+    error = torch.full((1, 3, 4, 5), -0.5)
+    assert pixel_l1(error, torch.zeros_like(error)).item() == 3 * 4 * 5 * 0.5
+    wide, many = error.repeat(1, 1, 2, 3), error.repeat(7, 1, 1, 1)
+    assert pixel_l1(wide, torch.zeros_like(wide)).item() == 6 * 30
+    assert pixel_l1(many, torch.zeros_like(many)).item() == 30
+    assert pixel_l1(2 * error, torch.zeros_like(error)).item() == 2 * 30  # L1, not its square
+
+
+def test_pixel_l1_pulls_every_pixel_alike():
+    """The gradient is the sign of the error over the number of images, in the prediction; minus that in the target."""
+    prediction = torch.tensor([[[[0.9, 0.2]]], [[[0.1, 7.0]]]], requires_grad=True)
+    target = torch.full((2, 1, 1, 2), 0.5, requires_grad=True)
+    pixel_l1(prediction, target).backward()
+    sign = torch.tensor([[[[0.5, -0.5]]], [[[-0.5, 0.5]]]])
+    assert torch.equal(prediction.grad, sign)
+    assert torch.equal(target.grad, -sign)
 
 
 def test_feature_cosine_sign_and_range():

@@ -127,7 +127,7 @@ def test_gradients_reach_every_trained_parameter_and_no_other(tiny_dataset):
     model = build_model(arguments)
     module = MatchingModule(model, build_method(arguments, [str(k) for k in range(6)], None), arguments)
     batch = {
-        "voice": torch.randn(4, 1, 16000),
+        "voice": 0.1 * torch.randn(4, 1, 16000),
         "face": torch.randint(0, 256, (4, 1, 3, 32, 32), dtype=torch.uint8),
         "voice_label": torch.arange(4)[:, None],
         "face_label": torch.arange(4)[:, None],
@@ -163,6 +163,25 @@ def test_every_batch_may_have_another_length(tiny_dataset, monkeypatch):
             "voice_weights for a frozen voice_encoder, got none; train one",
         ),
         (KIM | {"head": {"hiden_size": 3}}, "did you mean hidden_size"),
+        (
+            KIM | {"head": {"form": "foo"}},
+            "a head of form mlp, sphere, normalized, got 'foo'; leave it out: kim2018 has",
+        ),
+        (
+            TRINET | {"head": {"form": "spere"}},
+            "a head of form mlp, sphere, normalized, got 'spere'; did you mean sphere",
+        ),
+        (WEN | {"head": {"form": ["mlp"]}}, "a head of form mlp, sphere, normalized, got ['mlp']; did you mean mlp?"),
+        (WEN | {"head": {"form": None}}, "a head of form mlp, sphere, normalized, got None; leave it out: wen2021 has"),
+        (
+            KIM | {"head": {"radius": 3.0}},
+            "options of a head of form mlp: embedding_dim, hidden_size, got 'radius'; remove it, or choose form sphere",
+        ),
+        (TRINET | {"head": {"form": "mlp", "dropout": 0.5}}, "got 'dropout'; remove it, or choose form normalized"),
+        (WEN | {"head": {"voice_size": 3}}, "a head without sizes of features and direction, got 'voice_size'; remove"),
+        (RECIPES["pair_classification"] | {"head": {"face_size": 3}}, "got 'face_size'; remove it: the encoders"),
+        (SVHF | {"head": {"direction": "f2v"}}, "got 'direction'; remove it: the encoders and --direction decide it"),
+        (SVHF | {"head": {"feature_size": 8}}, "got 'feature_size'; remove it"),
         (WEN | {"shortest_seconds": 2.0}, "0 < shortest_seconds <= seconds, got 2.0 and 1.0"),
         (WEN | {"voices_per_identity": 2}, "one voice and one face an identity for wen2021, got 2 and 1"),
         (WEN | {"focal_gamma": 2.0, "reweighting": {"added": 1}}, "without focal_gamma"),
