@@ -9,13 +9,13 @@ import re
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, Namespace
@@ -42,29 +42,38 @@ def typed(kind: type[Arguments], arguments: Namespace) -> Arguments:
     return kind(**{field.name: arguments[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
-def add_options(parser: ArgumentParser, config: type, places: Collection[str]) -> None:
+def add_options(parser: ArgumentParser, config: type, places: Sequence[str] = ()) -> None:
     """Add the fields of a command's dataclass, described by its docstring and those of its bases.
+
+    A field without a default is required. A switch that is off unless asked for becomes a flag without a value, a
+    sequence takes several words, `out` is also `-o`.
 
     Args:
         parser: of the command.
-        config: dataclass. A switch that is off unless asked for becomes a flag without a value, a sequence an option
-            that takes several words.
-        places: fields that are given by place and already added.
+        config: dataclass.
+        places: fields that are given by place, in this order; those with a default may be left out.
     """
     documented = (parse(base.__doc__ or "").params for base in config.__mro__[::-1])
     about = {entry.arg_name: entry.description for entries in documented for entry in entries}
-    types = get_type_hints(config)
-    for field in fields(config):
-        if field.name in places:
+    types, by_name = get_type_hints(config), {field.name: field for field in fields(config)}
+    for name in (*places, *(name for name in by_name if name not in places)):
+        factory = by_name[name].default_factory
+        default = by_name[name].default if factory is MISSING else factory()
+        options: dict[str, Any] = {"type": types[name], "help": about[name]}
+        if get_origin(types[name]) in (Sequence, list):
+            options |= {"type": get_args(types[name])[0], "nargs": "+"}
+            default = default if default is MISSING else list(default)
+        if name in places:
+            optional = {} if default is MISSING else {"nargs": "?", "default": default}
+            parser.add_argument(name, **options | optional)
             continue
-        name, kind = f"--{field.name}", types[field.name]
-        if field.default is False:
-            parser.add_argument(name, action="store_true", help=about[field.name])
-        elif get_origin(kind) is Sequence:
-            (element,), given = get_args(kind), getattr(config, field.name)
-            parser.add_argument(name, nargs="+", type=element, default=list(given), help=about[field.name])
+        names = ("-o", "--out") if name == "out" else (f"--{name}",)
+        if default is False:
+            parser.add_argument(*names, action="store_true", help=about[name])
+        elif default is MISSING:
+            parser.add_argument(*names, required=True, **options)
         else:
-            parser.add_argument(name, type=kind, default=field.default, help=about[field.name])
+            parser.add_argument(*names, default=default, **options)
 
 
 def complain(message: str, program: str = "s2f") -> None:
