@@ -32,7 +32,7 @@ from s2f.faces.images import load_image
 from s2f.matching.model import MatchingModel, directions
 from s2f.matching.two_way import accuracy, win_shares, wins_of
 from s2f.simulate.dataset.truth import latents_of, load_population
-from s2f.simulate.population.joint_law import AGE_CLASSES, Voice
+from s2f.simulate.population.joint_law import AGE_YEARS, Voice
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TWINS = {
@@ -114,7 +114,7 @@ def heard_scores(model: MatchingModel, data: DatasetFolder, people: list[str], v
     population, likelihood = load_population(data.root), np.zeros((len(people), len(people)))
     for k, one in enumerate(gender.classes_):
         for j, other in enumerate(age.classes_):
-            middle = sum(AGE_CLASSES[other]) / 2
+            middle = sum(AGE_YEARS[other]) / 2
             voices = [
                 Voice(one, other, middle, *(float(latents[name][i]) for name in latents)) for i in range(len(people))
             ]

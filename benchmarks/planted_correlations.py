@@ -16,7 +16,7 @@ import numpy as np
 from s2f.faces.craniofacial import MEASURES
 from s2f.simulate.dataset.truth import load_population
 from s2f.simulate.population.ideal_observer import ideal_figures
-from s2f.simulate.population.joint_law import AGE_CLASSES, CLASS_SHARES, Population, Voice
+from s2f.simulate.population.joint_law import AGE_YEARS, CLASS_SHARES, Population, Voice
 from s2f.simulate.population.solve import measure_matrix
 
 
@@ -26,7 +26,7 @@ def draw_voice(population: Population, rng: np.random.Generator) -> Voice:
     r = population.pitch_tract_correlation
     pitch, tract = rng.multivariate_normal((0, 0), ((1, r), (r, 1)))
     gender = "m" if rng.random() < population.men else "f"
-    age = float(rng.uniform(*AGE_CLASSES[age_class]))
+    age = float(rng.uniform(*AGE_YEARS[age_class]))
     return Voice(gender, age_class, age, float(pitch), float(tract), float(rng.normal()))
 
 

@@ -17,7 +17,7 @@ def age_class(age_years: float) -> str:
     """One of `AGE_CLASSES`: child below 14 years, elder from 60, adult between.
 
     Meant for faces, whose age (`age` of people.csv) is anything from 5 to 85 years where they are simulated. Simulated
-    voices have their class from `s2f.simulate.population.joint_law.AGE_CLASSES` (child 5 to 13 years, adult 18 to 59,
+    voices have their class from `s2f.simulate.population.joint_law.AGE_YEARS` (child 5 to 13 years, adult 18 to 59,
     elder 62 to 85). Each of these ranges lies within the class of the same name here, so a voice and a face of the
     same age are of one class. No voice is of 14 to 17 years; a face may be, since its age scatters around the voice's,
     and then it counts as adult.

@@ -142,8 +142,8 @@ FLOORS = """
 encoders encoders.voice.front_ends decoder s2f.errors s2f.version s2f.training
 encoders.face encoders.voice s2f.audio s2f.runtime s2f.simulate.voice eval.results
 s2f.datasets s2f.checkpoints s2f.simulate.head s2f.weights.formats eval.plotting eval.metrics
-s2f.labels s2f.faces s2f.prepare.sources s2f.simulate.render s2f.training.voices
-s2f.matching s2f.reconstruction s2f.shards s2f.prepare.adaptors s2f.simulate.population
+s2f.labels s2f.faces s2f.prepare.sources s2f.simulate.render
+s2f.matching s2f.reconstruction s2f.shards s2f.prepare.adaptors s2f.simulate.population s2f.training.voices
 s2f s2f.dataset_check s2f.prepare s2f.simulate.identity s2f.training.loop s2f.weights.networks
 s2f.weights s2f.prepare.media s2f.simulate.dataset
 s2f.training.speech2face s2f.training.decoder s2f.training.encoders s2f.training.matching

@@ -46,8 +46,7 @@ def run(arguments: Namespace) -> int:
     from eval.reconstructions.folder import read_reconstructions
     from eval.report.collect import Options, find_out
     from eval.report.page import report_page
-    from s2f.prepare.jobs.results import writing
-    from s2f.runtime.files import write_text
+    from s2f.runtime.files import write_text, writing
 
     config = typed(ReportConfig, arguments)
     options = Options(config.classifier, config.truth, config.landmarks, config.lpips, config.examples, config.seed)

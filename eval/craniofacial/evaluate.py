@@ -35,8 +35,7 @@ from s2f.faces.craniofacial import (
     craniofacial_measures,
     normalised_measures,
 )
-from s2f.prepare.jobs.results import writing
-from s2f.runtime.files import write_text
+from s2f.runtime.files import write_text, writing
 
 PROTOCOL = "craniofacial/1"
 MAIN, SHUFFLED = "main", "shuffled"  # names of sets of pairs that no control may have

@@ -32,8 +32,7 @@ from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import ImageError, OutputError
 from s2f.faces.detection import detector_path
 from s2f.faces.landmarks import DlibLandmarks, StarterLandmarks, landmark_detector, predictor_path
-from s2f.prepare.jobs.results import writing
-from s2f.runtime.files import file_sha256, write_bytes, write_text
+from s2f.runtime.files import file_sha256, write_bytes, write_text, writing
 from s2f.version import __version__
 
 HEIGHT_PX = 224  # points are given at this height

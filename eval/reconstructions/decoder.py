@@ -30,8 +30,7 @@ from s2f.errors import ImageError
 from s2f.faces.craniofacial import inter_ocular
 from s2f.faces.images import load_image
 from s2f.faces.lpips import load_lpips, lpips_distance
-from s2f.prepare.jobs.results import writing
-from s2f.runtime.files import write_csv
+from s2f.runtime.files import write_csv, writing
 
 PROTOCOL = "decoder/1"
 CHUNK = 16  # pairs of pictures between two steps of the progress bar

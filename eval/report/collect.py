@@ -28,7 +28,7 @@ from eval.reconstructions.folder import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, read_report, report_of
 from s2f.datasets import DatasetFolder
 from s2f.errors import DatasetError, UsageError
-from s2f.prepare.jobs.results import writing
+from s2f.runtime.files import writing
 
 TRUE = "true"  # name of the set of true pictures against S2F
 NOT_CANONICAL = (

@@ -65,7 +65,7 @@ def add_options(parser: ArgumentParser, config: type, places: Sequence[str] = ()
             default = default if default is MISSING else list(default)
         if name in places:
             optional = {} if default is MISSING else {"nargs": "?", "default": default}
-            parser.add_argument(name, **options | optional)
+            parser.add_argument(name, metavar=name.upper(), **options | optional)
             continue
         names = ("-o", "--out") if name == "out" else (f"--{name}",)
         if default is False:

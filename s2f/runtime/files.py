@@ -7,9 +7,11 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from s2f.errors import OutputError, S2fError
 
 
 @contextmanager
@@ -40,6 +42,32 @@ def replaced_entries(folder: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         os.replace(entry, target)
     partial.rmdir()
+
+
+GO_ON = "make room or give another folder; the same command goes on where it stopped"
+
+
+@contextmanager
+def writing(
+    folder: Path, fix: Callable[[], str] = lambda: GO_ON, errors: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
+    """Turn a write that fails into one sentence that says how to go on.
+
+    Args:
+        folder: that is written to.
+        fix: says how to go on; asked only when something failed.
+        errors: what a failing write raises here.
+
+    Raises:
+        OutputError: the disk is full, a quota is used up, the folder was removed, ...
+    """
+    try:
+        yield
+    except S2fError:  # some are OSErrors too: a missing recording is no full disk
+        raise
+    except errors as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"room and permission to write in {folder}", reason, fix()) from error
 
 
 def file_sha256(path: str | Path) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from s2f.labels import AGE_CLASSES, age_class
-from s2f.simulate.population.joint_law import AGE_CLASSES as VOICE_AGES_YEARS
+from s2f.simulate.population.joint_law import AGE_YEARS as VOICE_AGES_YEARS
 
 
 def test_age_classes_by_their_edges():

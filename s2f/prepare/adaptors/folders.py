@@ -24,6 +24,7 @@ from s2f.prepare.sources.found import (
     require_root,
     require_some,
 )
+from s2f.prepare.sources.people_tables import GENDERS
 from s2f.prepare.sources.published_tables import bad_line, table_rows
 
 LAYOUT = (
@@ -33,7 +34,6 @@ LAYOUT = (
     "faces.csv (optional; then only its rows are taken): identity, path, video, frame_s, left, top, right, bottom",
 )
 BOX = ("left", "top", "right", "bottom")
-GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f", "": ""}
 _OWN = ("identity", "path", "video", "source", "quality")  # columns that `s2f prepare` fills itself
 _VOICE_COLUMNS = (*_OWN, "start_s", "duration_s", "speech_s")
 _FACE_COLUMNS = (*_OWN, "frame_s", *BOX, "view", "face_px", "faces_found")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import TypedDict
 
 from s2f.datasets import Row
-from s2f.errors import OutputError, S2fError
 from s2f.runtime.files import write_text
 
 FOLDER = "parts"
@@ -48,25 +46,6 @@ class Result(TypedDict):
     mtime_ns: int | None
     media: list[Media]
     errors: list[str]
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Turn a write that fails into one sentence that says how to go on.
-
-    Args:
-        out: the dataset folder.
-
-    Raises:
-        OutputError: the disk is full, a quota is used up, the folder was removed, ...
-    """
-    try:
-        yield
-    except S2fError:
-        raise
-    except OSError as error:
-        fix = "make room or give another folder; the same command goes on where it stopped"
-        raise OutputError(f"room and permission to write in {out}", f"{error.strerror or error}", fix) from error
 
 
 def part_path(out: Path, bucket: str) -> Path:

@@ -20,13 +20,13 @@ from s2f.faces.detection import gpus
 from s2f.prepare.config import PrepareConfig
 from s2f.prepare.jobs.merge import read_results, sweep, write_tables
 from s2f.prepare.jobs.plan import Job, plan_jobs
-from s2f.prepare.jobs.results import FOLDER, Result, part_path, read_part, still_good, write_part, writing
+from s2f.prepare.jobs.results import FOLDER, Result, part_path, read_part, still_good, write_part
 from s2f.prepare.jobs.worker import Worker
 from s2f.prepare.media.audio import SpeechFinder
 from s2f.prepare.media.faces import FaceModels
 from s2f.prepare.media.video import require_pyav
 from s2f.prepare.sources.found import Sources, is_film
-from s2f.runtime.files import file_sha256, write_text
+from s2f.runtime.files import file_sha256, write_text, writing
 from s2f.runtime.processes import Processes, processes
 from s2f.version import __version__
 

@@ -13,12 +13,12 @@ from s2f.errors import AssetMissing, DatasetError, ImageError, OutputError, S2fE
 from s2f.faces.images import Picture
 from s2f.prepare.config import PrepareConfig
 from s2f.prepare.jobs.plan import Job, output_names, printable
-from s2f.prepare.jobs.results import Media, Result, stamp, writing
+from s2f.prepare.jobs.results import Media, Result, stamp
 from s2f.prepare.media.audio import SpeechFinder, read_sound
 from s2f.prepare.media.faces import FaceModels, cut_face, jpeg_bytes, read_picture
 from s2f.prepare.media.video import Frame, film_frames
 from s2f.prepare.sources.found import FaceSource, VoiceSource, is_film
-from s2f.runtime.files import write_bytes
+from s2f.runtime.files import write_bytes, writing
 
 ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")  # of an object in memory: another one in every run
 

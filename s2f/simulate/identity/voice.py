@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2f.errors import DatasetError, UsageError
-from s2f.simulate.population.joint_law import AGE_CLASSES, CLASS_SHARES, Voice
+from s2f.simulate.population.joint_law import AGE_YEARS, CLASS_SHARES, Voice
 from s2f.simulate.voice.acoustics import VoiceMeasures
 from s2f.simulate.voice.norms import F0_SPREAD, TRACT_SPREAD, f0_norm_hz, tempo_norm, tract_norm_cm
 from s2f.simulate.voice.transform import VoiceChange, change_for
@@ -122,7 +122,7 @@ def draw_voice(reference: Reference, gender: str, source: VoiceMeasures, rng: np
         UsageError: the recording is too far from the wanted voice.
     """
     age_class = str(rng.choice(list(CLASS_SHARES), p=list(CLASS_SHARES.values())))
-    age = float(rng.uniform(*AGE_CLASSES[age_class]))
+    age = float(rng.uniform(*AGE_YEARS[age_class]))
     pitch, tract, timbre = reference.latents(gender, source)
     tempo, level = float(np.exp(rng.normal(0, _TEMPO_SPREAD))), float(rng.normal(0, _LEVEL_SPREAD_DB))
     if rng.random() < KEPT_SHARE and age_class == "adult":

@@ -28,10 +28,10 @@ from scipy.stats import multivariate_normal
 
 from s2f.errors import UsageError, check_names
 from s2f.faces.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
+from s2f.labels import AGE_CLASSES, GENDERS
 from s2f.simulate.population.face_statistics import AGE_RANGE_YEARS, BASIS, MIX_CONCENTRATION, hat_weights
 
-GENDERS = ("f", "m")
-AGE_CLASSES = {"child": (5.0, 13.0), "adult": (18.0, 59.0), "elder": (62.0, 85.0)}
+AGE_YEARS = dict(zip(AGE_CLASSES, ((5.0, 13.0), (18.0, 59.0), (62.0, 85.0)), strict=True))
 CLASS_SHARES = {"child": 0.12, "adult": 0.72, "elder": 0.16}
 TERTILES = (-0.4307272992954576, 0.4307272992954576)
 _POINTS = 200
@@ -243,7 +243,7 @@ def log_age_grid() -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "T K"]]:
 
 def heard_ages(age_class: str) -> Float[np.ndarray, " T"]:
     """Equally likely voice ages of a class in years, as midpoints."""
-    low, high = AGE_CLASSES[age_class]
+    low, high = AGE_YEARS[age_class]
     return low + (np.arange(_POINTS) + 0.5) * (high - low) / _POINTS
 
 

@@ -14,10 +14,10 @@ from jaxtyping import Float
 
 from s2f.errors import UsageError
 from s2f.faces.craniofacial import MEASURES
+from s2f.labels import GENDERS
 from s2f.simulate.population.face_statistics import AGE_KNOTS_YEARS, BASIS, MIX_CONCENTRATION, NaturalLaw
 from s2f.simulate.population.joint_law import (
     CLASS_SHARES,
-    GENDERS,
     Population,
     Sharing,
     Voice,

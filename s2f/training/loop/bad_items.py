@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data import Dataset, default_collate
 
 from s2f.errors import BadFile, DatasetError
-from s2f.training.loop.checkpointing import writing
+from s2f.training.loop.checkpointing import writing_run
 
 ATTEMPTS = 20
 SKIPPED = "skipped.csv"
@@ -76,7 +76,7 @@ def add_skipped(folder: Path, reasons: Sequence[Reason]) -> None:
     if not reasons:
         return
     table = folder / SKIPPED
-    with writing(folder):
+    with writing_run(folder):
         with suppress(FileExistsError), table.open("x", encoding="utf-8") as file:
             file.write("path,reason\n")
         with table.open(encoding="utf-8", newline="") as file:

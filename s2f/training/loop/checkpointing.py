@@ -6,14 +6,15 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from s2f.errors import CheckpointError, OutputError, RecipeError, S2fError
+from s2f.errors import CheckpointError, OutputError, RecipeError
+from s2f.runtime.files import writing
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,27 +57,18 @@ def what_is_safe(folder: Path) -> str:
     return f"{found[-1]} is complete and --resume_from_checkpoint latest goes on"
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn a write that fails into one sentence that says what is safe.
+def writing_run(folder: Path) -> AbstractContextManager[None]:
+    """A block that writes into a run's folder: a write that fails says what is safe, see `s2f.runtime.files.writing`.
 
     Args:
         folder: of the run.
-
-    Raises:
-        OutputError: the disk is full, a quota is used up, the folder was removed, ...
     """
-    try:
-        yield
-    except S2fError:  # some are OSErrors too: a missing recording is no full disk
-        raise
-    except (OSError, SafetensorError) as error:
-        raise _cannot_write(folder, error) from error
+    return writing(folder, lambda: how_to_go_on(folder), (OSError, SafetensorError))
 
 
-def _cannot_write(folder: Path, reason: object) -> OutputError:
-    fix = f"free space or lower --checkpoints_total_limit; {what_is_safe(folder)}"
-    return OutputError(f"room for the run's files in {folder}", str(reason), fix)
+def how_to_go_on(folder: Path) -> str:
+    """What to do about a run's folder that cannot be written."""
+    return f"free space or lower --checkpoints_total_limit; {what_is_safe(folder)}"
 
 
 def save_checkpoint(
@@ -111,7 +103,8 @@ def save_checkpoint(
     if accelerator.gather(failed).any():
         if accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
-        raise _cannot_write(folder, reason or "another process could not write") from reason
+        got = str(reason or "another process could not write")
+        raise OutputError(f"room and permission to write in {folder}", got, how_to_go_on(folder)) from reason
     if accelerator.is_main_process:
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)

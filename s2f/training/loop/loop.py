@@ -35,7 +35,7 @@ from s2f.reconstruction.losses import weighted_total
 from s2f.runtime.memory import keep_freed_memory
 from s2f.training.loop.arguments import TrainingArguments
 from s2f.training.loop.bad_items import SkippingItems, add_skipped, collate
-from s2f.training.loop.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing
+from s2f.training.loop.checkpointing import complete_checkpoints, load_checkpoint, save_checkpoint, writing_run
 from s2f.training.loop.finite import FiniteCheck
 from s2f.training.loop.optimizer import build_optimizer, scaled, set_rates
 from s2f.training.loop.run_log import RunLog
@@ -343,7 +343,7 @@ def _validate(state: State, task: Task) -> None:
         task.module.eval()
         device = state.accelerator.device
         random_kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
-        with writing(state.folder), random_kept, torch.inference_mode(), _averaged(state):
+        with writing_run(state.folder), random_kept, torch.inference_mode(), _averaged(state):
             folder.mkdir(parents=True, exist_ok=True)
             figures = task.validate(folder)
         state.log.add(state.step, {"event": "validation"} | figures)
@@ -363,7 +363,7 @@ def _keep_best(state: State, task: Task, wanted: str, figures: Mapping[str, floa
 
 
 def _export(state: State, task: Task) -> None:
-    with _averaged(state), writing(state.folder):
+    with _averaged(state), writing_run(state.folder):
         task.export(state.folder)
 
 

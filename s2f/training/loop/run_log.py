@@ -10,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from s2f.runtime.files import write_text
-from s2f.training.loop.checkpointing import writing
+from s2f.training.loop.checkpointing import writing_run
 
 LOG = "log.jsonl"
 
@@ -42,7 +42,7 @@ class RunLog:
         path, kept = self.folder / LOG, []
         if path.exists() and step:
             kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
-        with writing(self.folder):
+        with writing_run(self.folder):
             write_text(path, "".join(line + "\n" for line in kept))
         self.add(step, header)
 
@@ -58,6 +58,6 @@ class RunLog:
         """
         if not self.accelerator.is_main_process:
             return
-        with writing(self.folder), (self.folder / LOG).open("a", encoding="utf-8") as file:
+        with writing_run(self.folder), (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step} | dict(row)) + "\n")
         self.accelerator.log({name: value for name, value in row.items() if isinstance(value, float)}, step=step)

@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from s2f.datasets import DatasetFolder, Row, numbers
 from s2f.errors import DatasetError, RecipeError, did_you_mean
+from s2f.labels import AGE_CLASSES, GENDERS
 from s2f.training.voices.speaker_embedding import EMBEDDING_DIM
 
-AGE_CLASSES = ("child", "adult", "elder")
-GENDERS = ("f", "m")
 LOGARITHMS = {"f0": "voice_f0_hz", "tract": "voice_tract_cm"}  # regressed, standardised over the training people
 WIDTHS = {"f0": 1, "tract": 1, "gender": 1, "age_class": len(AGE_CLASSES), "embedding": EMBEDDING_DIM}
 

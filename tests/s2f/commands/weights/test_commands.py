@@ -52,7 +52,7 @@ def refused(capsys, *words):
 
 def test_refusals(published, tmp_path, capsys):
     out = tmp_path / "out"
-    assert "'ir50', 'fast_resnet'" in refused(capsys, "weights", "import", "resnet", published, "-o", out)
+    assert "ir50, fast_resnet, got 'resnet'" in refused(capsys, "weights", "import", "resnet", published, "-o", out)
     assert "SHA-256 00ff" in refused(
         capsys, "weights", "import", "ir50", published, "-o", out, "--channel_order", "rgb", "--sha256", "00FF"
     )

@@ -11,7 +11,7 @@ from s2f.errors import UsageError
 from s2f.faces.craniofacial import MEASURES, PUBLISHED_CORRELATIONS
 from s2f.simulate.population.face_statistics import AGE_KNOTS_YEARS, BASIS, NaturalLaw, hat_weights
 from s2f.simulate.population.joint_law import (
-    AGE_CLASSES,
+    AGE_YEARS,
     CLASS_SHARES,
     Sharing,
     Voice,
@@ -50,7 +50,7 @@ def draw_voices(count, seed=0):
     for _ in range(count):
         age_class = str(rng.choice(list(CLASS_SHARES), p=list(CLASS_SHARES.values())))
         pitch, tract = root @ rng.normal(size=2)
-        age = float(rng.uniform(*AGE_CLASSES[age_class]))
+        age = float(rng.uniform(*AGE_YEARS[age_class]))
         voices.append(Voice("fm"[rng.integers(2)], age_class, age, float(pitch), float(tract), float(rng.normal())))
     return voices
 
@@ -116,7 +116,7 @@ def naive_ratio(population, voice, face):
         low, high = ((edge - centre) / s.age_spread for edge in LOG_AGES)
         return truncnorm(low, high, loc=centre, scale=s.age_spread).pdf(np.log(face.age_years))
 
-    grids = {c: np.linspace(*AGE_CLASSES[c], 4001) for c in CLASS_SHARES}
+    grids = {c: np.linspace(*AGE_YEARS[c], 4001) for c in CLASS_SHARES}
     marginal = sum(share * np.mean(age_density(grids[c])) for c, share in CLASS_SHARES.items())
     given = np.mean(age_density(grids["adult"])) if voice.age_class == "adult" else age_density(voice.age_years)
     total += np.log(given) - np.log(marginal)

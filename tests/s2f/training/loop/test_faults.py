@@ -11,7 +11,7 @@ import torch
 
 from s2f.errors import AudioMissing, BadFile, OutputError, RecipeError
 from s2f.training.loop.bad_items import SkippingItems
-from s2f.training.loop.checkpointing import writing
+from s2f.training.loop.checkpointing import writing_run
 from s2f.training.loop.finite import FiniteCheck
 from tests.programs import Program
 from tests.s2f.training.runs import command, environment, exported, rows
@@ -31,7 +31,7 @@ def test_full_disk_keeps_the_last_checkpoint(train, tmp_path, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     message = capsys.readouterr().err.splitlines()[-1]
-    assert f"room for the run's files in {folder}" in message
+    assert f"room and permission to write in {folder}" in message
     assert f"{folder}/checkpoint-2 is complete and --resume_from_checkpoint latest goes on" in message
     assert {path: path.read_bytes() for path in (folder / "checkpoint-2").iterdir()} == before
     assert train(folder, *more) == 0
@@ -136,9 +136,9 @@ def test_bad_held_out_voice_is_met_at_the_start(train, tiny_dataset, tmp_path, c
 
 
 def test_missing_file_is_no_full_disk(tmp_path):
-    with pytest.raises(AudioMissing, match="a clip"), writing(tmp_path):
+    with pytest.raises(AudioMissing, match="a clip"), writing_run(tmp_path):
         raise AudioMissing("a clip", "none", "check the path")
-    with pytest.raises(OutputError, match="room for the run's files"), writing(tmp_path):
+    with pytest.raises(OutputError, match="room and permission to write"), writing_run(tmp_path):
         raise OSError(28, "No space left on device")
 
 
