@@ -302,7 +302,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [form if form == "with an address beside" else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
+)
 def test_addresses_and_paths_are_refused_at_every_component(server, tmp_path, speech, looked_up, form):
     secret = tmp_path / "secret.wav"
     secret.write_bytes(speech.read_bytes())
@@ -375,15 +377,15 @@ def files_bytes(server):
     return sum(path.stat().st_size for path in server.files.root.rglob("*") if path.is_file())
 
 
-def test_a_gigabyte_is_refused_and_kept_nowhere(server, tmp_path):
+def test_far_too_much_is_refused_and_kept_nowhere(server, tmp_path):
     before = files_bytes(server)
     big = tmp_path / "big.wav"
     with big.open("wb") as file:
-        file.truncate(10**9)
+        file.truncate(2 * 10**8)
     with big.open("rb") as file:
         answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": file}, timeout=120)
     assert answer.status_code == 413
-    assert answer.json()["detail"] == "expected at most 110 MB, got 1000 MB; cut out a part of the clip"
+    assert answer.json()["detail"] == "expected at most 110 MB, got 200 MB; cut out a part of the clip"
     assert files_bytes(server) == before
     with big.open("wb") as file:
         file.truncate(30 * 10**6)

@@ -114,7 +114,7 @@ def test_whoever_lacks_a_voice_or_a_face_has_no_split(tmp_path):
     faces = [FaceSource(name, "face.png") for name in ("both", "face")]
     sources = copy_of(root, heard, faces)
     sources.people |= {name: {"split": "train"} for name in ("both", "voice", "face")}
-    counts = write_dataset(sources, config(root, out), {})["counts"]
+    counts = write_dataset(sources, config(root, out, detector="hog"), {})["counts"]
     assert {row["identity"]: row["split"] for row in table(out, "people.csv")} == {
         "both": "train",
         "face": "",
@@ -264,7 +264,7 @@ def test_faces_from_a_second_root(root, tmp_path):
     Image.fromarray(scene()).save(tmp_path / "faces" / "a" / "1.png")
     sources = copy_of(root, voices("a/1.wav"), [FaceSource("a", "a/1.png")])
     sources.faces_root = tmp_path / "faces"
-    assert write_dataset(sources, config(root, tmp_path / "out"), {})["counts"]["faces"] == 1
+    assert write_dataset(sources, config(root, tmp_path / "out", detector="hog"), {})["counts"]["faces"] == 1
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,12 @@ def test_the_small_twins_differ_from_the_published_recipes_in_numbers_alone(name
 RATES = {"kim2018": 0.003, "trinet": 0.01, "wen2021": 0.01}
 
 
-@pytest.mark.parametrize("name", sorted(RATES))
+DEAR = ("kim2018", "trinet")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in DEAR else name for name in sorted(RATES)]
+)
 def test_six_people_are_learned_by_heart(name, tiny_dataset, tmp_path):
     """Tones and grey levels are told apart, and after a few steps every voice prefers its own face to every other."""
     recipe = RECIPES[name] | {
