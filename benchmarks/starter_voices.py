@@ -2,7 +2,8 @@
 
 python benchmarks/starter_voices.py VOICES PICTURES OUT.png
 
-VOICES is the folder of recordings, PICTURES the one that `s2f-eval demographics … --voices VOICES --pictures` wrote.
+VOICES is the folder of recordings, PICTURES the one that `s2f-eval demographics … --voices VOICES --pictures PICTURES`
+wrote.
 """
 
 from __future__ import annotations

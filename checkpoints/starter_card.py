@@ -71,7 +71,8 @@ mean of the three recalls. `shown_as_child`: an age probe calls the face drawn f
 ## Measured on simulated people of known truth
 
 `s2f-eval simulated {checkpoint} TEST --probes DATA`, on {simulated_n} simulated people whose voices were made from the {held_out} held-out readers
-(`TEST` is `s2f simulate TEST --identities {simulated_n} --only test --pictures false --seed 1`; protocol `{simulated_protocol}`):
+(`TEST` is `s2f simulate TEST --voices VOICES --makehuman MAKEHUMAN --makehuman_assets MAKEHUMAN_ASSETS --identities {simulated_n} --only test --pictures false
+--seed 1`; protocol `{simulated_protocol}`):
 
 | metric | group | value | 95 % interval | shuffled voices (95 %) | planted | p | n |
 |---|---|---|---|---|---|---|---|

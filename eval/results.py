@@ -12,7 +12,7 @@ from typing import Any, Literal
 from s2f.errors import DatasetError
 
 UNDEFINED = "undefined, no variance"
-WRITE = "write it with `s2f-eval ... --json`, or remove it"
+WRITE = "write it with `s2f-eval … --json`, or remove it"
 SETTINGS = ("seconds", "split", "landmarks", "weighting", "negatives", "list")
 
 
