@@ -4,6 +4,7 @@
 """
 
 import re
+import tomllib
 from collections.abc import Sequence
 from importlib.util import find_spec
 
@@ -156,6 +157,12 @@ def check_python(words: Sequence[str], complete: bool, said, script) -> None:
 
 
 def check_paths(words: Sequence[str]) -> None:
+    """Check the words after `pytest`: paths, or `-m` and a registered marker."""
+    if words[:1] == ["-m"]:
+        markers = tomllib.loads(read(CHECKOUT / "pyproject.toml"))["tool"]["pytest"]["ini_options"]["markers"]
+        if words[1] not in [marker.partition(":")[0] for marker in markers]:
+            raise ValueError(f"no marker {words[1]}")
+        words = words[2:]
     if missing := [word for word in words if not (CHECKOUT / word).exists()]:
         raise ValueError(f"no {missing}")
 

@@ -116,6 +116,7 @@ def test_printed_commands_are_understood(programs, at_least, said, script):
         "python benchmarks/gone.py",
         "python -m s2f.unexplained CKPT DATA",
         "pytest tests/gone",
+        "pytest -m slwo",
         "bash checkpoints/train_starter.sh VOICES",
     ],
 )
