@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from eval.metrics.intervals import cluster_draws
+from eval.metrics.permutations import speaker_permutations
 from s2f.errors import UsageError
 
 SHUFFLES = 1000
@@ -76,7 +77,7 @@ class Comparison:
     def shuffled(self) -> Int[np.ndarray, "R K K"]:
         """The counts after dealing the answers to other people, a speaker's together, `SHUFFLES` times."""
         reference, answers = self._numbers
-        return self._count(reference, answers[deal(self.speakers[self.both], SHUFFLES, np.random.default_rng(0))])
+        return self._count(reference, answers[speaker_permutations(self.speakers[self.both], SHUFFLES)])
 
     @cached_property
     def _numbers(self) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
@@ -90,29 +91,6 @@ class Comparison:
         size = len(self.classes)
         cells = np.arange(len(answers))[:, None] * size**2 + reference * size + answers
         return np.bincount(cells.ravel(), minlength=len(answers) * size**2).reshape(-1, size, size)
-
-
-def deal(speakers: np.ndarray, shuffles: int, random: np.random.Generator) -> Int[np.ndarray, "R M"]:
-    """Random orders of people in which those of one speaker go together, to another speaker's as far as numbers allow.
-
-    Where nobody shares a speaker every order is equally likely. Nothing keeps a speaker from being dealt to itself, as
-    in any permutation.
-
-    Args:
-        speakers: (M,) speaker of each person.
-        shuffles: number R of orders.
-        random: source.
-
-    Returns:
-        (R, M): entry m of a row is the person whose answer is dealt to person m.
-    """
-    _, index = np.unique(speakers, return_inverse=True)
-    places = np.argsort(index, kind="stable")
-    orders = np.empty((shuffles, len(index)), dtype=int)
-    for order in orders:
-        rank = random.permutation(index.max(initial=-1) + 1)
-        order[places] = np.argsort(rank[index] + random.random(len(index)))
-    return orders
 
 
 def agreement(counts: Float[np.ndarray, "... K K"]) -> Float[np.ndarray, "..."]:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.faces.landmarks import Found, find_landmarks
-from eval.metrics.permutations import other_speakers
+from eval.metrics.permutations import speaker_derangement
 from eval.metrics.person_means import Units, mean_row, units_of
 from eval.metrics.scores import CrossScores, VectorScores
 from eval.reconstructions.features import FeaturePairs, read_pairs, unit
@@ -68,7 +68,7 @@ def evaluate(
         OutputError: `out` cannot be written, see `find_landmarks`.
     """
     units = units_of(folder.people)
-    order = other_speakers(units.numbers)
+    order = speaker_derangement(units.numbers)
     rows = [*_feature_rows(folder, units, order), *_voice_rows(folder, units, order)]
     true, drawn = _paths(folder, order)
     rows += _pixel_rows(true, drawn, units, lpips)

@@ -29,7 +29,7 @@ from eval.embeddings.folder import read_embeddings
 from eval.embeddings.human_baselines import SPEECH2FACE_ANGLE_DEG, SPEECH2FACE_RECALL
 from eval.embeddings.ideal_observer import IDEAL, ideal_scores, recorded_recall
 from eval.embeddings.retrieval import figure_rows, retrieve
-from eval.metrics.permutations import other_speakers
+from eval.metrics.permutations import speaker_derangement
 from eval.metrics.person_means import Units, mean_row, units_of
 from eval.metrics.random_galleries import NAMED_GALLERIES
 from eval.metrics.scores import CrossScores, Metric, VectorScores
@@ -139,7 +139,7 @@ def evaluate(
 
 
 def _controls(folder: Reconstructions, pairs: FeaturePairs, units: Units, seed: int) -> dict[str, FeaturePairs]:
-    shuffled = pairs._replace(predicted=pairs.predicted[other_speakers(units.numbers, seed)])
+    shuffled = pairs._replace(predicted=pairs.predicted[speaker_derangement(units.numbers, seed)])
     return {"shuffled": shuffled, **{name: read_pairs(folder, name) for name in CONTROLS[::-1]}}
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusio
 from eval.attributes.agreement import confusion
 from eval.attributes.plots import draw_confusions
 from eval.attributes.rows import attribute_rows, error_rows, headline_rows, shuffled_rows
-from eval.metrics.classification import Comparison, balanced, deal, kappa, prior_only, prior_random
+from eval.metrics.classification import Comparison, balanced, kappa, prior_only, prior_random
 from eval.metrics.intervals import cluster_draws, share_interval
 from eval.results import UNDEFINED, Report
 from s2f.errors import UsageError
@@ -193,21 +193,6 @@ def test_shuffled_control_is_at_its_expectation():
     for row in rows:
         assert row.ci_low < row.value < row.ci_high < found(headline_rows(compared, "v2f", {}), "kappa").value
     assert found(rows, "agreement").chance == found(headline_rows(compared, "v2f", {}), "agreement").chance
-
-
-def test_a_deal_is_a_permutation_and_keeps_speakers_together():
-    random = np.random.default_rng(0)
-    speakers = np.array(["b", "a", "c", "a", "b", "c"])
-    orders = deal(speakers, 300, random)
-    assert (np.sort(orders, axis=1) == np.arange(6)).all()
-    names = speakers[orders]
-    for one, other in ((0, 4), (1, 3), (2, 5)):
-        assert (names[:, one] == names[:, other]).all()
-    assert len({tuple(order) for order in orders.tolist()}) == 6 * 2**3  # every deal of speakers, either way round
-    alone = deal(np.arange(3), 3000, random)
-    times = np.unique(alone, axis=0, return_counts=True)[1]
-    assert len(times) == 6
-    assert (abs(times - 500) < 100).all()
 
 
 def test_shared_speakers_widen_the_control():
