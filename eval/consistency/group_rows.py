@@ -13,10 +13,10 @@ from eval.metrics.variance_components import (
     Groups,
     Independent,
     components,
-    dealt,
     mean_of,
     mean_over,
     recognition_table,
+    shuffled,
     shuffled_components,
     unit,
     within_cosines,
@@ -94,10 +94,10 @@ def control_rows(
     faces_variance: float,
     params: Mapping[str, Any],
 ) -> list[Row]:
-    """The same figures when rows are dealt to groups at random, and when everybody gets one mean face.
+    """The same figures when rows are in groups at random, and when everybody gets one mean face.
 
-    Shuffled: mean and middle 95 % over `SHUFFLES` deals; recognition and the cosine between people come from the first
-    deal and have intervals over speakers.
+    Shuffled: mean and middle 95 % over `SHUFFLES` permutations; recognition and the cosine between people come from
+    the first one and have intervals over speakers.
 
     Args:
         groups: see `group_rows`.
@@ -117,13 +117,13 @@ def control_rows(
         "variance_between": parts.between,
         "intraclass_correlation": parts.icc,
     }
-    shuffled = {row.metric: row for row in group_rows(dealt(groups), level, faces_variance, about) if row.group == "U"}
-    rows = [shuffled["cosine_between_people"], shuffled[level.recognition]]
+    once = {row.metric: row for row in group_rows(shuffled(groups), level, faces_variance, about) if row.group == "U"}
+    rows = [once["cosine_between_people"], once[level.recognition]]
     for metric, values in spreads.items():
         low, high = np.quantile(values, [0.025, 0.975])
         n = len(groups.counts)
         row = Row(metric, "v2f", "U", float(values.mean()), float(low), float(high), "permutation", None, n, about)
-        rows.append(replace(row, params=shuffled[metric].params))
+        rows.append(replace(row, params=once[metric].params))
     constant = replace(groups, features=np.tile(unit(mean_face), (len(groups.features), 1)))
     everybody = group_rows(constant, level, faces_variance, {**params, "control": "mean"})
     return rows + [row for row in everybody if row.group == "U"]

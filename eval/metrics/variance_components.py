@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from eval.metrics.bootstrap import redrawn_accuracy
 from eval.metrics.intervals import cluster_draws, percentile_interval
+from eval.metrics.permutations import permutations
 from eval.metrics.scores import CrossScores, Scores, VectorScores
 from eval.metrics.two_way import WinTable, win_table
 from eval.results import UNDEFINED, Row
@@ -241,19 +242,18 @@ def recognition_table(groups: Groups) -> WinTable:
 
 
 def shuffled_components(groups: Groups, seed: int = 0) -> tuple[Float[np.ndarray, " R"], Components]:
-    """Deal the rows to groups of the same sizes at random.
+    """Put the rows into groups of the same sizes at random.
 
     Args:
         groups: J groups of at least two rows.
-        seed: of the `SHUFFLES` deals.
+        seed: of the `SHUFFLES` permutations of the rows.
 
     Returns:
-        Mean cosine within the dealt groups, and their parts of variance.
+        Mean cosine within the random groups, and their parts of variance.
     """
-    random, counts, rows = np.random.default_rng(seed), groups.counts, len(groups.features)
-    squares = np.empty((SHUFFLES, len(counts)))
-    for deal in tqdm(squares, "shuffled", leave=False, delay=2):
-        deal[:] = (groups.summed(groups.features[random.permutation(rows)]) ** 2).sum(1)
+    counts, rows = groups.counts, len(groups.features)
+    orders = tqdm(permutations(rows, SHUFFLES, seed), "shuffled", SHUFFLES, leave=False, delay=2)
+    squares = np.array([(groups.summed(groups.features[order]) ** 2).sum(1) for order in orders])
     cosines = _pair_cosines(squares, counts).mean(1)
     explained = (squares / counts).sum(1)
     total = (groups.features.sum(0) ** 2).sum() / rows
@@ -261,7 +261,7 @@ def shuffled_components(groups: Groups, seed: int = 0) -> tuple[Float[np.ndarray
     return cosines, _components(explained - total, rows - explained, *about)
 
 
-def dealt(groups: Groups, seed: int = 0) -> Groups:
-    """The same groups with their rows dealt at random."""
-    order = np.random.default_rng(seed).permutation(len(groups.features))
+def shuffled(groups: Groups, seed: int = 0) -> Groups:
+    """The same groups with their rows in random order, the first of `shuffled_components`."""
+    (order,) = permutations(len(groups.features), 1, seed)
     return replace(groups, features=groups.features[order])

@@ -124,8 +124,8 @@ def _voice_rows(folder: Reconstructions, units: Units, order: np.ndarray) -> Ite
     shown = read_pairs(folder, "s2f").predicted
     params = {"against": "predicted feature", "seconds": seconds}
     yield mean_row("feature_cosine", "v2f", cosines(FeaturePairs(shown, asked)), units, params)
-    dealt_out = FeaturePairs(shown[order], asked)
-    yield mean_row("feature_cosine", "v2f", cosines(dealt_out), units, params | {"control": "shuffled"})
+    shuffled = FeaturePairs(shown[order], asked)
+    yield mean_row("feature_cosine", "v2f", cosines(shuffled), units, params | {"control": "shuffled"})
 
 
 def _paths(folder: Reconstructions, order: np.ndarray) -> tuple[list[Path], list[Controlled]]:

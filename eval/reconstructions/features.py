@@ -111,7 +111,7 @@ def evaluate(
     Args:
         folder: with features predicted from one or more lengths of voice.
         truth: simulated dataset folder of the people; adds the ideal observer's recall.
-        seed: of the deal of voices to other speakers.
+        seed: of the derangement of speakers, see `speaker_derangement`.
         control: also evaluate the controls.
 
     Returns:

@@ -23,10 +23,10 @@ from eval.metrics.variance_components import (
     Groups,
     Independent,
     components,
-    dealt,
     grouped,
     mean_over,
     recognition_table,
+    shuffled,
     shuffled_components,
     unit,
     within_cosines,
@@ -246,11 +246,11 @@ def test_shuffled_deals_have_no_groups():
     assert found(real, "segment_recognition").value > 0.85
 
 
-def test_shuffled_figures_are_those_of_each_deal(monkeypatch):
+def test_shuffled_figures_are_those_of_each_permutation(monkeypatch):
     monkeypatch.setattr(variance_components, "SHUFFLES", 1)
     groups = random_groups()
     cosines, parts = shuffled_components(groups, 3)
-    one = dealt(groups, 3)
+    one = shuffled(groups, 3)
     assert not np.allclose(one.features, groups.features)
     assert cosines == pytest.approx([within_cosines(one).mean()])
     assert np.allclose(np.array(parts), np.array(components(one, once(one))))
