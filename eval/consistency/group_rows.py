@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from eval.metrics.intervals import percentile_interval
 from eval.metrics.variance_components import (
     Groups,
     Independent,
@@ -119,10 +120,9 @@ def control_rows(
     }
     once = {row.metric: row for row in group_rows(shuffled(groups), level, faces_variance, about) if row.group == "U"}
     rows = [once["cosine_between_people"], once[level.recognition]]
+    n = len(groups.counts)
     for metric, values in spreads.items():
-        low, high = np.quantile(values, [0.025, 0.975])
-        n = len(groups.counts)
-        row = Row(metric, "v2f", "U", float(values.mean()), float(low), float(high), "permutation", None, n, about)
+        row = Row(metric, "v2f", "U", float(values.mean()), *percentile_interval(values), "permutation", None, n, about)
         rows.append(replace(row, params=once[metric].params))
     constant = replace(groups, features=np.tile(unit(mean_face), (len(groups.features), 1)))
     everybody = group_rows(constant, level, faces_variance, {**params, "control": "mean"})
