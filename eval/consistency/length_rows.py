@@ -15,8 +15,9 @@ from tqdm import tqdm
 from eval.attributes.features import says
 from eval.consistency.group_rows import paired_rows
 from eval.faces.features import picture_features
+from eval.metrics.clusters import Clusters, measured_row
 from eval.metrics.intervals import interval, share_row
-from eval.metrics.variance_components import Independent, mean_of, mean_over, unit
+from eval.metrics.variance_components import mean_of, mean_over, unit
 from eval.results import Row
 from s2f.faces.images import to_pil
 from s2f.reconstruction.pipeline import Speech2FacePipeline
@@ -65,7 +66,7 @@ def sweep_rows(
     Returns:
         The rows; those about faces and gender where they are known of people of at least two speakers.
     """
-    who = Independent(sweep.speakers)
+    who = Clusters(sweep.speakers)
     predicted = {length: unit(features) for length, features in sweep.features.items()}
     *shorter, longest = predicted
     rows = []
@@ -85,7 +86,7 @@ def sweep_rows(
         for length, features in sweep.features.items():
             shown[length] = shown_as_male(pipeline, probe, features[known], f"faces at {length:g} s")
         is_male = np.asarray(sweep.genders)[known] == "m"
-        rows += _gender_rows(shown, is_male, Independent(who.speakers[known]), params)
+        rows += _gender_rows(shown, is_male, who.of(known), params)
     return rows
 
 
@@ -99,31 +100,31 @@ def _face_rows(
     predicted: Mapping[float, np.ndarray],
     true: np.ndarray,
     mean_face: np.ndarray,
-    everybody: Independent,
+    everybody: Clusters,
     known: np.ndarray,
     params: Mapping[str, Any],
 ) -> list[Row]:
-    who, metric = Independent(everybody.speakers[known]), "cosine_to_own_face"
+    who, metric = everybody.of(known), "cosine_to_own_face"
     own, rows = {}, []
     for length, features in predicted.items():
         similar = features @ true.T
         own[length] = similar.diagonal()
         rows += paired_rows(metric, own[length], similar, who, {**params, "seconds": length})
     constant = true @ unit(mean_face)
-    rows.append(who.row(metric, mean_of(constant), {**params, "control": "mean"}))
+    rows.append(measured_row(who, metric, mean_of(constant), {**params, "control": "mean"}))
     return [*rows, _difference(metric, own, who, params)]
 
 
-def _difference(metric: str, values: Mapping[float, np.ndarray], who: Independent, params: Mapping[str, Any]) -> Row:
+def _difference(metric: str, values: Mapping[float, np.ndarray], who: Clusters, params: Mapping[str, Any]) -> Row:
     """The longest minus the shortest length, pair by pair."""
     shortest, longest = min(values), max(values)
     gain = values[longest].astype(float) - values[shortest]
     about = {**params, "seconds": longest, "minus": shortest}
-    return who.row(f"{metric}_difference", mean_of(gain), about)
+    return measured_row(who, f"{metric}_difference", mean_of(gain), about)
 
 
 def _gender_rows(
-    shown: Mapping[float, np.ndarray], is_male: np.ndarray, who: Independent, params: Mapping[str, Any]
+    shown: Mapping[float, np.ndarray], is_male: np.ndarray, who: Clusters, params: Mapping[str, Any]
 ) -> list[Row]:
     """Share of drawn faces that show the speaker's gender; Wilson's interval, and speakers redrawn where shared."""
     hits, rows, metric = {}, [], "gender_agreement"
@@ -135,7 +136,7 @@ def _gender_rows(
             about |= {"speakers": who.count, "by_speaker": redrawn}
         rows.append(share_row(metric, "v2f", "U", hits[length], 0.5, about))
         table, control = (seen[:, None] == is_male).astype(float), {**params, "seconds": length, "control": "shuffled"}
-        rows.append(who.row(metric, mean_over(table, who.different), control, chance=0.5))
+        rows.append(measured_row(who, metric, mean_over(table, who.different), control, chance=0.5))
     return [*rows, _difference(metric, hits, who, params)]
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 
 from eval.embeddings.controls import shuffled
 from eval.embeddings.folder import Embeddings
-from eval.metrics.intervals import cluster_draws, percentile_interval
+from eval.metrics.clusters import Clusters
+from eval.metrics.intervals import percentile_interval
 from eval.metrics.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
 from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.scores import CrossScores
@@ -124,32 +125,31 @@ def recall_by_index(
 
 
 def over_people(
-    means: Float[np.ndarray, " J"], weights: Float[np.ndarray, " J"], clusters: Int[np.ndarray, " J"]
+    means: Float[np.ndarray, " J"], weights: Float[np.ndarray, " J"], clusters: Clusters
 ) -> tuple[float, float | None, float | None, str]:
     """Weighted mean over people, with the limits of 95 % of redraws of whole clusters, the gallery as it is.
 
     Args:
         means: (J,) mean over each person's probes, NaN for people who are left out.
         weights: (J,) what each person counts for.
-        clusters: (J,) the independent unit that each person belongs to.
+        clusters: of the J people.
 
     Returns:
         Mean, lower and upper limit (None if the people form a single cluster), and the method in words.
     """
     kept = np.isfinite(means)
-    means, weights, clusters = means[kept], weights[kept], clusters[kept]
+    means, weights, clusters = means[kept], weights[kept], clusters.of(kept)
     value = float(weights @ means / weights.sum())
-    if len(np.unique(clusters)) < 2:
+    if clusters.count < 2:
         return value, None, None, NO_METHOD
-    drawn = cluster_draws(clusters) * weights
+    drawn = clusters.draws * weights
     low, high = percentile_interval(drawn @ means / drawn.sum(1))
-    shared = len(np.unique(clusters)) < len(clusters)
-    return value, low, high, METHOD.replace("people", "speakers") if shared else METHOD
+    return value, low, high, METHOD.replace("people", "speakers") if clusters.shared else METHOD
 
 
 def evaluate(
     embeddings: Embeddings,
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     weighting: Weighting = "samples",
     ks: Sequence[int] = KS,
     galleries: Sequence[RandomGallery] = NAMED_GALLERIES,
@@ -159,7 +159,7 @@ def evaluate(
 
     Args:
         embeddings: voices and faces of J people.
-        clusters: (J,) people that are one independent unit share a number.
+        clusters: of the J people.
         weighting: samples gives every probe the same weight, identities every person.
         ks: places K of R@K in the full gallery, from 1.
         galleries: random galleries, see `expected_in`.
@@ -191,7 +191,7 @@ def figure_rows(
     cross: CrossScores,
     retrieved: Retrieved,
     direction: str,
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     weighting: Weighting,
     more: Mapping[str, str],
 ) -> Iterator[Row]:
@@ -201,7 +201,7 @@ def figure_rows(
         cross: what was retrieved from.
         retrieved: see `retrieve`.
         direction: for the rows.
-        clusters: (J,) see `evaluate`.
+        clusters: likewise.
         weighting: see `evaluate`.
         more: further params of the rows.
 

@@ -11,6 +11,7 @@ from eval.embeddings.controls import constant
 from eval.embeddings.folder import Embeddings, Samples
 from eval.embeddings.retrieval import METHOD, evaluate, over_people, recall_by_index, retrieve
 from eval.metrics import ranks
+from eval.metrics.clusters import Clusters
 from eval.metrics.random_galleries import RandomGallery
 from eval.metrics.ranks import precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.scores import CrossScores, TableScores, VectorScores
@@ -142,7 +143,7 @@ def rows_of(report) -> dict:
 @pytest.mark.parametrize("weighting", ["samples", "identities"])
 def test_rows_are_means_over_probes_or_people(weighting):
     embeddings = people()
-    rows = rows_of(evaluate(embeddings, np.arange(8), weighting, (1, 5), (PAIR, FOUR)))
+    rows = rows_of(evaluate(embeddings, Clusters(range(8)), weighting, (1, 5), (PAIR, FOUR)))
     for direction, probes in (("v2f", embeddings.voice), ("f2v", embeddings.face)):
         cross = embeddings.cross(direction)
         scores = cross.scores.keys(np.arange(len(probes.identity)), slice(None))
@@ -163,21 +164,23 @@ def test_rows_are_means_over_probes_or_people(weighting):
 
 
 def test_good_embeddings_are_good_and_shuffled_ones_are_not():
-    report = evaluate(people(noise=0.01), np.arange(8), "samples", (1,), (FOUR,))
+    report = evaluate(people(noise=0.01), Clusters(range(8)), "samples", (1,), (FOUR,))
     rows = rows_of(report)
     assert report.protocol == "retrieval/1"
     for direction in ("v2f", "f2v"):
         assert all(row.value == pytest.approx(1) for key, row in rows.items() if key[1] == direction and not key[4])
         control = rows["map", direction, "all", None, "shuffled"]
         assert control.value < 2 * control.chance
-    assert not any(key[4] for key in rows_of(evaluate(people(), np.arange(8), ks=(1,), galleries=(), control=False)))
+    assert not any(
+        key[4] for key in rows_of(evaluate(people(), Clusters(range(8)), ks=(1,), galleries=(), control=False))
+    )
 
 
 def test_people_with_too_few_candidates_are_counted():
     wants = RandomGallery("wants three", 4, 3, (1,))
     never = RandomGallery("never", 100, 1, (1,), precision=True)
     embeddings = people()
-    report = evaluate(embeddings, np.arange(8), "samples", (1,), (wants, never), control=False)
+    report = evaluate(embeddings, Clusters(range(8)), "samples", (1,), (wants, never), control=False)
     rows = rows_of(report)
     assert "noted before" in report.notes
     for direction, candidate, probe in (("v2f", "face", "voice"), ("f2v", "voice", "face")):
@@ -198,17 +201,22 @@ def test_intervals_redraw_clusters():
     clusters = np.repeat(np.arange(50), 4)
     means = random.random(50)[clusters]
     weights = 0.1 + means**2
-    value, low, high, method = over_people(np.r_[means, np.nan], np.r_[weights, 5], np.r_[clusters, 50])
+    value, low, high, method = over_people(np.r_[means, np.nan], np.r_[weights, 5], Clusters(np.r_[clusters, 50]))
     assert value == pytest.approx(np.average(means, weights=weights))
     sums, totals = np.bincount(clusters, means * weights), np.bincount(clusters, weights)
     error = np.sqrt(((sums - value * totals) ** 2).sum()) / totals.sum()  # of a ratio of sums over clusters
     assert (high - low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.1)
     assert low < value < high
     assert method == "bootstrap over speakers, gallery fixed"
-    alone = over_people(means, weights, np.arange(200))
+    alone = over_people(means, weights, Clusters(np.arange(200)))
     assert alone[3] == METHOD == "bootstrap over people, gallery fixed"
     assert alone[2] - alone[1] < 0.65 * (high - low)
-    assert over_people(means, np.ones(200), np.zeros(200, int)) == (pytest.approx(means.mean()), None, None, NO_METHOD)
+    assert over_people(means, np.ones(200), Clusters(np.zeros(200))) == (
+        pytest.approx(means.mean()),
+        None,
+        None,
+        NO_METHOD,
+    )
 
 
 def test_places_from_one():
