@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from eval.metrics.clusters import Clusters, measured_row
 from eval.metrics.intervals import percentile_interval
+from eval.metrics.scores import unit
 from eval.metrics.variance_components import (
     Groups,
     components,
@@ -19,7 +20,6 @@ from eval.metrics.variance_components import (
     recognition_table,
     shuffled,
     shuffled_components,
-    unit,
     within_cosines,
     won,
 )

@@ -17,7 +17,8 @@ from eval.consistency.group_rows import paired_rows
 from eval.faces.features import picture_features
 from eval.metrics.clusters import Clusters, measured_row
 from eval.metrics.intervals import interval, share_row
-from eval.metrics.variance_components import mean_of, mean_over, unit
+from eval.metrics.scores import unit
+from eval.metrics.variance_components import mean_of, mean_over
 from eval.results import Row
 from s2f.faces.images import to_pil
 from s2f.reconstruction.pipeline import Speech2FacePipeline

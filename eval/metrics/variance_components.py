@@ -17,7 +17,7 @@ from tqdm import tqdm
 from eval.metrics.bootstrap import redrawn_accuracy
 from eval.metrics.clusters import Measure
 from eval.metrics.permutations import permutations
-from eval.metrics.scores import CrossScores, Scores, VectorScores
+from eval.metrics.scores import CrossScores, Scores, VectorScores, unit
 from eval.metrics.two_way import WinTable, win_table
 
 SHUFFLES = 1000
@@ -62,12 +62,6 @@ def grouped(
     rows = unit(np.stack([row for group in members for row in group]))
     counts = np.array([len(group) for group in members])
     return Groups(rows, counts, speakers, genders if genders is not None else [""] * len(members))
-
-
-def unit(features: Float[np.ndarray, "... D"]) -> Float[np.ndarray, "... D"]:
-    """Vectors as float64 of length 1."""
-    exact = np.asarray(features, np.float64)
-    return exact / np.linalg.norm(exact, axis=-1, keepdims=True)
 
 
 class Components(NamedTuple):

@@ -22,8 +22,8 @@ from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.faces.landmarks import Found, find_landmarks
 from eval.metrics.clusters import Clusters, mean_row, people_clusters
 from eval.metrics.permutations import speaker_derangement
-from eval.metrics.scores import CrossScores, VectorScores
-from eval.reconstructions.features import FeaturePairs, read_pairs, unit
+from eval.metrics.scores import CrossScores, VectorScores, unit
+from eval.reconstructions.features import FeaturePairs, read_pairs
 from eval.reconstructions.folder import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, Row
 from s2f.errors import ImageError

@@ -32,7 +32,7 @@ from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.metrics.clusters import Clusters, mean_row, people_clusters
 from eval.metrics.permutations import speaker_derangement
 from eval.metrics.random_galleries import NAMED_GALLERIES
-from eval.metrics.scores import CrossScores, Metric, VectorScores
+from eval.metrics.scores import CrossScores, Metric, VectorScores, unit
 from eval.reconstructions.folder import CONTROLS, FIX, Reconstructions, seconds_name
 from eval.results import Report, Row
 from s2f.datasets import DatasetFolder
@@ -78,11 +78,6 @@ def read_pairs(folder: Reconstructions, name: str) -> FeaturePairs:
         raise DatasetError(expected, got, FIX)
     predicted, true = (np.asarray(side.vectors, np.float64)[np.argsort(side.identity)] for side in sides)
     return FeaturePairs(predicted, true)
-
-
-def unit(vectors: Float[np.ndarray, "J D"]) -> Float[np.ndarray, "J D"]:
-    """Vectors made unit-length; none may be zero."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def distances(pairs: FeaturePairs) -> dict[str, Float[np.ndarray, " J"]]:

@@ -20,6 +20,7 @@ from eval.consistency.segments import Parts, Window, durations, predicted_featur
 from eval.faces.recordings import Recording, reader_recordings, split_recordings
 from eval.metrics import variance_components
 from eval.metrics.clusters import Clusters, measured_row
+from eval.metrics.scores import unit
 from eval.metrics.variance_components import (
     Groups,
     components,
@@ -28,7 +29,6 @@ from eval.metrics.variance_components import (
     recognition_table,
     shuffled,
     shuffled_components,
-    unit,
     within_cosines,
     won,
 )
