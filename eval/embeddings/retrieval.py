@@ -22,7 +22,6 @@ from s2f.errors import UsageError
 
 PROTOCOL = "retrieval/1"
 KS = (1, 5, 10, 50, 100)
-EXACT_INDEXES = ("IndexFlat", "IndexFlatIP", "IndexFlatL2")
 METHOD = "bootstrap over people, gallery fixed"
 UNIFORM = "random galleries draw other people's candidates uniformly, not the same number of each person"
 
@@ -84,44 +83,6 @@ def retrieve(cross: CrossScores, ks: Sequence[int], galleries: Sequence[RandomGa
     levels = [np.where(fits(g, owned, candidates)[:, None], chance_in(g), np.nan) for g in galleries]
     chance = np.hstack([precision_and_recall(all_tied(owned, candidates), ks), *levels])
     return Retrieved(tuple(figures), values, chance)
-
-
-def recall_by_index(
-    index: Any,
-    probes: Float[np.ndarray, "P D"],
-    probe_identity: Int[np.ndarray, " P"],
-    candidate_identity: Int[np.ndarray, " G"],
-    ks: Sequence[int],
-) -> Float[np.ndarray, "P K"]:
-    """R@K of every probe from a FAISS index of the gallery.
-
-    FAISS compares in float32 and breaks ties in its own way, so with equal scores the figures are one outcome and not
-    the expectation; faiss itself is not imported here.
-
-    Args:
-        index: an exact index (IndexFlat, IndexFlatIP, IndexFlatL2) that holds the G candidates in their order. For the
-            cosine add vectors of length 1 to an IndexFlatIP and give such probes.
-        probes: (P, D) vectors, made float32.
-        probe_identity: (P,) index of each probe's person.
-        candidate_identity: (G,) index of each candidate's person.
-        ks: places K from 1 to G.
-
-    Returns:
-        (P, K) 1 where an own candidate is among the first K, else 0.
-
-    Raises:
-        UsageError: another kind of index, one of another size, or a place out of range.
-    """
-    if type(index).__name__ not in EXACT_INDEXES:
-        fix = "add the candidates to an exact one: approximate recall is not recall"
-        raise UsageError(f"an exact index ({', '.join(EXACT_INDEXES)})", type(index).__name__, fix)
-    if index.ntotal != len(candidate_identity):
-        raise UsageError(f"an index of {len(candidate_identity)} candidates", f"{index.ntotal}", "add each once")
-    if not 1 <= min(ks) <= max(ks) <= index.ntotal:
-        raise UsageError(f"places K from 1 to {index.ntotal}", ", ".join(map(str, ks)), "correct the places")
-    _, nearest = index.search(np.ascontiguousarray(probes, np.float32), int(max(ks)))
-    found = np.maximum.accumulate(candidate_identity[nearest] == probe_identity[:, None], axis=1)
-    return found[:, np.array(ks) - 1].astype(float)
 
 
 def over_people(

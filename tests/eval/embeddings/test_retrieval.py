@@ -1,4 +1,4 @@
-"""Retrieval from the full gallery: against scikit-learn, every order of what ties, FAISS, and by hand."""
+"""Retrieval from the full gallery: against scikit-learn, every order of what ties, and by hand."""
 
 from itertools import permutations
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from eval.embeddings.controls import constant
 from eval.embeddings.folder import Embeddings, Samples
-from eval.embeddings.retrieval import METHOD, evaluate, over_people, recall_by_index, retrieve
+from eval.embeddings.retrieval import METHOD, evaluate, over_people, retrieve
 from eval.metrics import ranks
 from eval.metrics.clusters import Clusters
 from eval.metrics.random_galleries import RandomGallery
@@ -222,63 +222,6 @@ def test_intervals_redraw_clusters():
 def test_places_from_one():
     with pytest.raises(UsageError, match="places K from 1"):
         retrieve(people().cross("v2f"), (0, 1))
-
-
-class IndexFlatIP:
-    """Stands for FAISS: exact inner products, in float32 only."""
-
-    def __init__(self, vectors):
-        self.vectors, self.ntotal = vectors, len(vectors)
-
-    def search(self, queries, k):
-        assert queries.dtype == np.float32
-        nearest = np.argsort(-queries @ self.vectors.T, axis=1)[:, :k]
-        return np.zeros(nearest.shape), nearest
-
-
-class IndexIVFFlat(IndexFlatIP):
-    pass
-
-
-def unit(samples: Samples) -> np.ndarray:
-    return samples.vectors / np.linalg.norm(samples.vectors, axis=1, keepdims=True)
-
-
-def test_recall_by_an_exact_index_only():
-    embeddings = people()
-    voice, face = embeddings.voice, embeddings.face
-    given = (unit(voice).astype(np.float64), voice.identity, face.identity)
-    exact = retrieve(embeddings.cross("v2f"), (7, 40, 1)).values[:, 1:]
-    np.testing.assert_array_equal(recall_by_index(IndexFlatIP(unit(face)), *given, (7, 40, 1)), exact)
-    assert 0 < exact[:, 2].mean() < exact[:, 0].mean() < 1
-    with pytest.raises(UsageError, match="approximate recall is not recall"):
-        recall_by_index(IndexIVFFlat(unit(face)), *given, (1,))
-    with pytest.raises(UsageError, match="index of 40 candidates, got 39"):
-        recall_by_index(IndexFlatIP(unit(face)[1:]), *given, (1,))
-    for ks in ((0, 1), (1, 41)):
-        with pytest.raises(UsageError, match="places K from 1 to 40"):
-            recall_by_index(IndexFlatIP(unit(face)), *given, ks)
-
-
-def test_recall_by_faiss():
-    faiss = pytest.importorskip("faiss")
-    embeddings = people()
-    voice, face = embeddings.voice, embeddings.face
-    scores = VectorScores(voice.vectors, face.vectors, "l2")
-    by_distance = CrossScores(scores, voice.identity, face.identity, 8)
-    for make, vectors, cross in (
-        (faiss.IndexFlatIP, unit, embeddings.cross("v2f")),
-        (faiss.IndexFlatL2, lambda samples: samples.vectors, by_distance),
-        (faiss.IndexFlat, lambda samples: samples.vectors, by_distance),
-    ):
-        index = make(6)
-        index.add(vectors(face))
-        found = recall_by_index(index, vectors(voice), voice.identity, face.identity, (1, 5))
-        np.testing.assert_array_equal(found, retrieve(cross, (1, 5)).values[:, 1:])
-    index = faiss.IndexHNSWFlat(6, 8)
-    index.add(face.vectors)
-    with pytest.raises(UsageError, match="got IndexHNSWFlat"):
-        recall_by_index(index, voice.vectors, voice.identity, face.identity, (1,))
 
 
 def test_scores_from_a_table_need_no_vectors():
