@@ -9,7 +9,6 @@ pictures.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -24,7 +23,7 @@ from eval.attributes.picture_rows import picture_rows
 from eval.faces.conditions import CONDITIONS
 from eval.faces.drawing import drawn
 from eval.faces.features import picture_features
-from eval.faces.recordings import Voice, reader_recordings
+from eval.faces.recordings import Recording, reader_recordings, recording_of
 from eval.metrics.intervals import share_row
 from eval.reconstructions.folder import Reconstructions
 from eval.results import Report, Row
@@ -49,22 +48,16 @@ class Drawn(NamedTuple):
     classifier: AttributeClassifier | None
 
 
-def dataset_voices(data: DatasetFolder, split: str) -> list[Voice]:
+def dataset_voices(data: DatasetFolder, split: str) -> list[Recording]:
     """Recordings of a split; what several identities share comes once. The age class is truth.csv's, where it is."""
     truth = truth_by_identity(data)
     voices = []
     parts = {(row["path"], row.get("start_s"), row.get("duration_s")): row for row in data.voices(split)}
     for row in parts.values():
-        start = f"_{row['start_s']}" if float(row.get("start_s") or 0) else ""
-        is_male = is_male_person(data.people[row["identity"]])
+        gender = "m" if is_male_person(data.people[row["identity"]]) else "f"
         known = truth.get(row["identity"], {}).get("voice_age_class", "")
-        voices.append(Voice(Path(row["path"]).stem + start, is_male, known, partial(data.voice, row)))
+        voices.append(recording_of(data, row, gender, known))
     return voices
-
-
-def reader_voices(folder: str | Path) -> list[Voice]:
-    """Original recordings of the "dev" speakers of a folder of voices; readers are taken to be adults."""
-    return [Voice(Path(one.source).stem, one.gender == "m", "adult", one.read) for one in reader_recordings(folder)]
 
 
 def evaluate(
@@ -106,11 +99,11 @@ def evaluate(
     training = pictured_faces(pipeline, data, "train", canonical_only=False)
     probes = probes_of(training.faces())
     faces = labelled_faces(pipeline, data, split, canonical_only=True)
-    speakers = dataset_voices(data, split) if voices is None else reader_voices(voices)
+    speakers = dataset_voices(data, split) if voices is None else reader_recordings(voices)
     params: dict[str, Any] = {"seconds": seconds, "split": split}
     if voices is not None:
         params = {"seconds": seconds, "split": "dev", "voices": Path(voices).name}
-    true = np.array([voice.is_male for voice in speakers])
+    true = np.array([voice.gender == "m" for voice in speakers])
     shown, found = _look(pipeline, speakers, seconds, detector, pictures)
     predicted = says(probes.gender, shown)
     rows = agreement_rows("v2f", predicted, true, params)
@@ -151,7 +144,7 @@ def _about_pictures(
 
 def _look(
     pipeline: Speech2FacePipeline,
-    voices: Sequence[Voice],
+    voices: Sequence[Recording],
     seconds: float,
     detector: Detector | None = None,
     pictures: Path | None = None,

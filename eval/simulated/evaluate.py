@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from eval.attributes.agreement import controlled_age_rows, controlled_gender_row
 from eval.attributes.features import AGE_CLASSES, Faces, Probes, fit_probes, labelled_faces, recall_rows, says
 from eval.faces.drawing import drawn
 from eval.faces.features import picture_features
-from eval.faces.recordings import Voice
+from eval.faces.recordings import Recording, recording_of
 from eval.metrics.correlation import correlation_rows
 from eval.metrics.intervals import cluster_draws, share_row
 from eval.results import Report, Row
@@ -48,7 +47,7 @@ class Population:
         expected: (N,) by measure: expectation of the logarithm of the measure given the voice; some may be absent.
     """
 
-    voices: Sequence[Voice]
+    voices: Sequence[Recording]
     is_male: np.ndarray
     age_class: np.ndarray
     speakers: np.ndarray
@@ -81,14 +80,14 @@ def read_population(data: DatasetFolder, split: str) -> Population:
             got = f"{row['voice_gender']!r} and {row['voice_age_class']!r} for {row['identity']}"
             raise DatasetError(f"voices of gender f or m and age class {', '.join(AGE_CLASSES)}", got, "correct them")
     voices = [
-        Voice(row["identity"], row["voice_gender"] == "m", row["voice_age_class"], partial(data.voice, rows[0]))
+        recording_of(data, rows[0], row["voice_gender"], row["voice_age_class"])
         for row, rows in zip(truth, spoken.values(), strict=True)
     ]
     return Population(
         voices,
-        np.array([voice.is_male for voice in voices]),
+        np.array([voice.gender == "m" for voice in voices]),
         np.array([voice.age_class for voice in voices]),
-        np.array([data.people[name].get("speaker") or name for name in spoken]),
+        np.array([voice.speaker for voice in voices]),
         {name: numbers(truth, f"mesh_{name}", positive=True) for name in MEASURED},
         {name: numbers(truth, f"expected_{name}") for name in MEASURED if truth[0].get(f"expected_{name}")},
     )
@@ -96,7 +95,7 @@ def read_population(data: DatasetFolder, split: str) -> Population:
 
 def reconstruct(
     pipeline: Speech2FacePipeline,
-    voices: Sequence[Voice],
+    voices: Sequence[Recording],
     probes: Probes,
     seconds: float,
     detector: LandmarkDetector | None,

@@ -83,7 +83,7 @@ def recording(person, sound, speaker=None, gender="", source=None, face=None):
     def read(rate):
         return load((sound, RATE), rate).waveform
 
-    return Recording(person, speaker or person, gender, source or person, read, face)
+    return Recording(person, person, speaker or person, gender, source or person, read, face=face)
 
 
 def raw(*groups, speakers=None, genders=None):
@@ -567,6 +567,7 @@ def test_recordings_of_a_split(tmp_path):
         ("id5", "s5", "m", "voices/id4.wav"),
         ("id6", "id6", "", "voices/id6.wav"),
     ]
+    assert [(one.name, one.age_class) for one in heard] == [("id4", ""), ("id4_0.25", ""), ("id6", "")]
     assert [len(one.read(RATE)) for one in heard] == [RATE, 0.75 * RATE, RATE]
     assert heard[2].face is None
     assert not np.allclose(heard[0].face, heard[1].face)
@@ -585,6 +586,7 @@ def test_readers_are_those_no_training_heard(tmp_path):
         ("r1", "r1", "f", None),
         ("r3", "r3", "m", None),
     ]
+    assert [(one.name, one.age_class) for one in heard] == [("r1", "adult"), ("r3", "adult")]
     assert len(heard[1].read(RATE)) == RATE
     write_csv(tmp_path / "speakers.csv", table[1:2])
     with pytest.raises(DatasetError, match="dev speakers"):
