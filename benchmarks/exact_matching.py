@@ -153,7 +153,7 @@ def mapped(size: float, folder: Path) -> None:
     with own_memory() as peak:
         seconds, found = timed(lambda: read_embeddings(folder))
     print(f"{size:g} GB of faces ({faces} x {WIDE}), 400 voices: read and checked in {seconds:.0f} s, {peak[0]:.2f} GB")
-    units, _ = clusters(found)
+    units = clusters(found)
     for name, work in {
         "1:2": lambda: accuracy(win_table(found.cross("v2f")), "samples", "identities")[0],
         "AUC": lambda: verification(found, groupings(found, ["U"]), units, control=False).rows[0].value,

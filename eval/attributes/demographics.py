@@ -9,7 +9,6 @@ pictures.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -25,7 +24,7 @@ from eval.attributes.rows import controlled_rows, headline_rows
 from eval.faces.conditions import CONDITIONS
 from eval.faces.drawing import drawn
 from eval.faces.features import picture_features
-from eval.faces.recordings import Voice, reader_recordings
+from eval.faces.recordings import Recording, reader_recordings, recording_of
 from eval.metrics.classification import Comparison
 from eval.metrics.intervals import share_row
 from eval.reconstructions.folder import Reconstructions
@@ -51,24 +50,16 @@ class Drawn(NamedTuple):
     classifier: AttributeClassifier | None
 
 
-def dataset_voices(data: DatasetFolder, split: str) -> list[Voice]:
+def dataset_voices(data: DatasetFolder, split: str) -> list[Recording]:
     """Recordings of a split; what several identities share comes once. The age class is truth.csv's, where it is."""
     truth = truth_by_identity(data)
     voices = []
     parts = {(row["path"], row.get("start_s"), row.get("duration_s")): row for row in data.voices(split)}
     for row in parts.values():
-        start = f"_{row['start_s']}" if float(row.get("start_s") or 0) else ""
-        person = data.people[row["identity"]]
-        speaker, gender = person.get("speaker") or row["identity"], gender_of(person)
+        gender = gender_of(data.people[row["identity"]])
         known = truth.get(row["identity"], {}).get("voice_age_class", "")
-        voices.append(Voice(Path(row["path"]).stem + start, speaker, gender, known, partial(data.voice, row)))
+        voices.append(recording_of(data, row, gender, known))
     return voices
-
-
-def reader_voices(folder: str | Path) -> list[Voice]:
-    """Original recordings of the "dev" speakers of a folder of voices; readers are taken to be adults."""
-    readers = reader_recordings(folder)
-    return [Voice(Path(one.source).stem, one.speaker, one.gender, "adult", one.read) for one in readers]
 
 
 def evaluate(
@@ -112,7 +103,7 @@ def evaluate(
         pipeline.face_encoder, pipeline.device, training, attributes=asked, required=["gender"]
     )
     faces = pictured_faces(pipeline, data, split, canonical_only=True)
-    speakers = dataset_voices(data, split) if voices is None else reader_voices(voices)
+    speakers = dataset_voices(data, split) if voices is None else reader_recordings(voices)
     params: dict[str, Any] = {"seconds": seconds, "split": split}
     if voices is not None:
         params = {"seconds": seconds, "split": "dev", "voices": Path(voices).name}
@@ -135,7 +126,7 @@ def evaluate(
     return Report(PROTOCOL, data.split_hash, rows, notes)
 
 
-def _gender(shown: Mapping[str, np.ndarray], voices: Sequence[Voice]) -> Comparison:
+def _gender(shown: Mapping[str, np.ndarray], voices: Sequence[Recording]) -> Comparison:
     """Gender that the drawn faces show against the speakers'."""
     said, speakers = (np.array([getattr(voice, name) for voice in voices]) for name in ("gender", "speaker"))
     return Comparison("gender", GENDERS, said, shown["gender"], speakers)
@@ -144,7 +135,7 @@ def _gender(shown: Mapping[str, np.ndarray], voices: Sequence[Voice]) -> Compari
 def _look(
     pipeline: Speech2FacePipeline,
     probes: ProbeClassifier,
-    voices: Sequence[Voice],
+    voices: Sequence[Recording],
     seconds: float,
     detector: Detector | None = None,
     pictures: Path | None = None,

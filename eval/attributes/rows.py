@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from eval.metrics.classification import Comparison, agreement, balanced, kappa, prior_only, prior_random, recalls
-from eval.metrics.intervals import interval, jeffreys_interval, share_row
+from eval.metrics.intervals import interval, jeffreys_interval, percentile_interval, share_row
 from eval.results import UNDEFINED, Row
 
 
@@ -104,13 +104,13 @@ def _kappa_row(comparison: Comparison, direction: str, params: dict[str, Any], g
         return Row(name, direction, group, None, None, None, UNDEFINED, 0.0, count, params)
     if undefined := int(np.isnan(draws).sum()):
         params["undefined_draws"] = undefined
-    low, high = (float(limit) for limit in np.nanquantile(draws, [0.025, 0.975]))
-    method = f"bootstrap over {'speakers' if comparison.shared else 'people'}"
+    low, high = percentile_interval(draws)
+    method = f"bootstrap over {comparison.who.name}"
     return Row(name, direction, group, value, min(low, value), max(high, value), method, 0.0, count, params)
 
 
 def _by_speaker(comparison: Comparison, draws: Float[np.ndarray, " R"]) -> dict[str, Any]:
-    return {"by_speaker": interval(draws)} if comparison.shared else {}
+    return {"by_speaker": interval(draws)} if comparison.who.shared else {}
 
 
 def shuffled_rows(comparison: Comparison, direction: str, params: Mapping[str, Any], group: str = "U") -> list[Row]:
@@ -153,7 +153,7 @@ def controlled_rows(comparison: Comparison, direction: str, params: Mapping[str,
 
 
 def _control_row(row: Row, draws: Float[np.ndarray, " R"], params: Mapping[str, Any]) -> Row:
-    low, high = (float(limit) for limit in np.quantile(draws, [0.025, 0.975]))
+    low, high = percentile_interval(draws)
     about = {**params, "control": "shuffled"}
     return replace(row, value=float(draws.mean()), ci_low=low, ci_high=high, ci_method="permutation", params=about)
 

@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> int:
 
     config = typed(CompareConfig, arguments)
     a, b = (read_embeddings(folder, None, config.skip_bad) for folder in (config.a, config.b))
-    units, _ = clusters(a)
+    units = clusters(a)
     restrictions = groupings(a, config.group_by)
     report = compare(a, b, restrictions, units, config.weighting, config.negatives, seed=config.seed)
     return show(report, config.json)

@@ -67,7 +67,7 @@ def evaluated(config: MatchingConfig) -> Report:
     from eval.trial_lists.evaluate import evaluate_list
 
     embeddings = config.read()
-    units, _ = clusters(embeddings)
+    units = clusters(embeddings)
     if config.list:
         refuse_plots(config.plots)
         return evaluate_list(embeddings, "matching", config.list, config.skip_missing, units)

@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
 
     config = typed(RetrievalConfig, arguments)
     embeddings = config.read()
-    units, _ = clusters(embeddings)
+    units = clusters(embeddings)
     if config.list:
         return show(evaluate_list(embeddings, "retrieval", config.list, config.skip_missing, units), config.json)
     return show(evaluate(embeddings, units, config.weighting, config.ks, control=config.control), config.json)

@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
 
     config = typed(VerificationConfig, arguments)
     embeddings = config.read()
-    units, _ = clusters(embeddings)
+    units = clusters(embeddings)
     if config.list:
         refuse_plots(config.plots)
         return show(evaluate_list(embeddings, "verification", config.list, config.skip_missing, units), config.json)

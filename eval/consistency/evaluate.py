@@ -23,7 +23,8 @@ from eval.consistency.group_rows import CLIPS, SEGMENTS, Level, averaging_rows, 
 from eval.consistency.length_rows import Sweep, sweep_rows
 from eval.consistency.segments import Parts, Window, durations, predicted_features
 from eval.faces.recordings import Recording
-from eval.metrics.variance_components import ROUNDING, Independent, components, grouped
+from eval.metrics.clusters import Clusters, measured_row
+from eval.metrics.variance_components import ROUNDING, components, grouped
 from eval.results import Report, Row
 from s2f.audio import MIN_SECONDS
 from s2f.datasets import DatasetFolder
@@ -122,7 +123,7 @@ def _level_rows(
     params, faces = {**params, "of": level.count}, [one.face for one in owners]
     variance, notes = float(reference.row.value or 0.0), []
     rows = group_rows(groups, level, variance, params) + averaging_rows(groups, faces, level, params)
-    if "G" not in compared(groups, Independent(groups.speakers)):
+    if "G" not in compared(groups, Clusters(groups.speakers)):
         notes.append(f"{level.count}: no pair of people of one known gender, so no group G")
     return rows + control_rows(groups, level, reference.mean, variance, params), notes
 
@@ -191,8 +192,10 @@ def _reference(pipeline: Speech2FacePipeline, data: DatasetFolder) -> Reference:
     speakers = [data.people[name].get("speaker") or name for name in people]
     groups = grouped(list(people.values()), speakers)
     about = {"split": "train", "of": "faces", "faces": len(groups.features)}
-    direction, who = "rendered" if canonical else "photo", Independent(speakers)
-    row = who.row("variance_between", lambda draws: components(groups, draws).between, about, direction=direction)
+    direction, who = "rendered" if canonical else "photo", Clusters(speakers)
+    row = measured_row(
+        who, "variance_between", lambda draws: components(groups, draws).between, about, direction=direction
+    )
     if row.value is None or row.value <= ROUNDING:
         fix = "give a folder whose training people have faces"
         raise DatasetError("faces of several training people that differ", f"{len(people)} people", fix)

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from eval.metrics.clusters import Clusters, measured_row
+from eval.metrics.intervals import percentile_interval
+from eval.metrics.scores import unit
 from eval.metrics.variance_components import (
     Groups,
-    Independent,
     components,
-    dealt,
     mean_of,
     mean_over,
     recognition_table,
+    shuffled,
     shuffled_components,
-    unit,
     within_cosines,
     won,
 )
@@ -63,24 +64,27 @@ def group_rows(groups: Groups, level: Level, faces_variance: float, params: Mapp
     Returns:
         The rows.
     """
-    who = Independent(groups.speakers)
+    who = Clusters(groups.speakers)
     cosines, similar = within_cosines(groups), groups.means @ groups.means.T
     table = recognition_table(groups)
     pairs = compared(groups, who)
-    rows = [who.row(level.within, mean_of(cosines), params)]
+    rows = [measured_row(who, level.within, mean_of(cosines), params)]
     rows += [
-        who.row("cosine_between_people", mean_over(similar, allowed), params, name) for name, allowed in pairs.items()
+        measured_row(who, "cosine_between_people", mean_over(similar, allowed), params, name)
+        for name, allowed in pairs.items()
     ]
-    rows += [who.row(level.recognition, won(table, allowed), params, name, 0.5) for name, allowed in pairs.items()]
-    rows.append(who.row("variance_within", lambda draws: components(groups, draws).within, params))
-    rows.append(who.row("variance_between", lambda draws: components(groups, draws).between, params))
-    rows.append(who.row("intraclass_correlation", lambda draws: components(groups, draws).icc, params))
+    rows += [
+        measured_row(who, level.recognition, won(table, allowed), params, name, 0.5) for name, allowed in pairs.items()
+    ]
+    rows.append(measured_row(who, "variance_within", lambda draws: components(groups, draws).within, params))
+    rows.append(measured_row(who, "variance_between", lambda draws: components(groups, draws).between, params))
+    rows.append(measured_row(who, "intraclass_correlation", lambda draws: components(groups, draws).icc, params))
     over = "variance_between_over_faces"
-    rows.append(who.row(over, lambda draws: components(groups, draws).between / faces_variance, params))
+    rows.append(measured_row(who, over, lambda draws: components(groups, draws).between / faces_variance, params))
     return rows
 
 
-def compared(groups: Groups, who: Independent) -> dict[str, Bool[np.ndarray, "J J"]]:
+def compared(groups: Groups, who: Clusters) -> dict[str, Bool[np.ndarray, "J J"]]:
     """Pairs of groups: U of different speakers, and G of one known gender too, where there are such pairs."""
     genders = np.asarray(groups.genders)
     alike = (genders[:, None] == genders) & (genders != "") & who.different
@@ -94,10 +98,10 @@ def control_rows(
     faces_variance: float,
     params: Mapping[str, Any],
 ) -> list[Row]:
-    """The same figures when rows are dealt to groups at random, and when everybody gets one mean face.
+    """The same figures when rows are in groups at random, and when everybody gets one mean face.
 
-    Shuffled: mean and middle 95 % over `SHUFFLES` deals; recognition and the cosine between people come from the first
-    deal and have intervals over speakers.
+    Shuffled: mean and middle 95 % over `SHUFFLES` permutations; recognition and the cosine between people come from
+    the first one and have intervals over speakers.
 
     Args:
         groups: see `group_rows`.
@@ -117,13 +121,12 @@ def control_rows(
         "variance_between": parts.between,
         "intraclass_correlation": parts.icc,
     }
-    shuffled = {row.metric: row for row in group_rows(dealt(groups), level, faces_variance, about) if row.group == "U"}
-    rows = [shuffled["cosine_between_people"], shuffled[level.recognition]]
+    once = {row.metric: row for row in group_rows(shuffled(groups), level, faces_variance, about) if row.group == "U"}
+    rows = [once["cosine_between_people"], once[level.recognition]]
+    n = len(groups.counts)
     for metric, values in spreads.items():
-        low, high = np.quantile(values, [0.025, 0.975])
-        n = len(groups.counts)
-        row = Row(metric, "v2f", "U", float(values.mean()), float(low), float(high), "permutation", None, n, about)
-        rows.append(replace(row, params=shuffled[metric].params))
+        row = Row(metric, "v2f", "U", float(values.mean()), *percentile_interval(values), "permutation", None, n, about)
+        rows.append(replace(row, params=once[metric].params))
     constant = replace(groups, features=np.tile(unit(mean_face), (len(groups.features), 1)))
     everybody = group_rows(constant, level, faces_variance, {**params, "control": "mean"})
     return rows + [row for row in everybody if row.group == "U"]
@@ -151,9 +154,9 @@ def averaging_rows(
     """
     most = int(np.median(groups.counts)) // 2
     chosen = np.flatnonzero(groups.counts >= 2 * most)
-    speakers, pictures = np.asarray(groups.speakers)[chosen], [faces[int(group)] for group in chosen]
+    who, pictures = Clusters(groups.speakers).of(chosen), [faces[int(group)] for group in chosen]
     known = np.flatnonzero([picture is not None for picture in pictures])
-    if len(set(speakers)) < 2:
+    if who.count < 2:
         return []
     orders = _orders(groups, chosen, 2 * most)
     rows: list[Row] = []
@@ -161,14 +164,13 @@ def averaging_rows(
         left, right = _mean_rows(groups, orders[..., :count]), _mean_rows(groups, orders[..., count : 2 * count])
         own = (left * right).sum(-1).mean(0)
         about = {**params, level.count: count}
-        rows += paired_rows("split_half_cosine", own, left.mean(0) @ right.mean(0).T, Independent(speakers), about)
-    if len(set(speakers[known])) < 2:
+        rows += paired_rows("split_half_cosine", own, left.mean(0) @ right.mean(0).T, who, about)
+    if (pictured := who.of(known)).count < 2:
         return rows
     true = unit(np.stack([picture for picture in pictures if picture is not None]))
-    who = Independent(speakers[known])
     for count in range(1, 2 * most + 1):
         similar = _mean_rows(groups, orders[:, known, :count]).mean(0) @ true.T
-        rows += paired_rows("cosine_to_own_face", similar.diagonal(), similar, who, {**params, level.count: count})
+        rows += paired_rows("cosine_to_own_face", similar.diagonal(), similar, pictured, {**params, level.count: count})
     return rows
 
 
@@ -176,7 +178,7 @@ def paired_rows(
     metric: str,
     own: Float[np.ndarray, " J"],
     table: Float[np.ndarray, "J J"],
-    who: Independent,
+    who: Clusters,
     params: Mapping[str, Any],
 ) -> list[Row]:
     """Mean of what belongs together, and as control the mean over everything of different speakers.
@@ -193,8 +195,8 @@ def paired_rows(
     """
     control = {**params, "control": "shuffled"}
     return [
-        who.row(metric, mean_of(own), params),
-        who.row(metric, mean_over(table, who.different), control),
+        measured_row(who, metric, mean_of(own), params),
+        measured_row(who, metric, mean_over(table, who.different), control),
     ]
 
 

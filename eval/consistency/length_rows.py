@@ -16,7 +16,9 @@ from eval.attributes.rows import headline_rows, shuffled_rows
 from eval.consistency.group_rows import paired_rows
 from eval.faces.features import picture_features
 from eval.metrics.classification import Comparison
-from eval.metrics.variance_components import Independent, mean_of, unit
+from eval.metrics.clusters import Clusters, measured_row
+from eval.metrics.scores import unit
+from eval.metrics.variance_components import mean_of
 from eval.results import Row
 from s2f.faces.images import to_pil
 from s2f.labels import GENDERS
@@ -66,7 +68,7 @@ def sweep_rows(
     Returns:
         The rows; those about faces and gender where they are known of people of at least two speakers.
     """
-    who = Independent(sweep.speakers)
+    who = Clusters(sweep.speakers)
     predicted = {length: unit(features) for length, features in sweep.features.items()}
     *shorter, longest = predicted
     rows = []
@@ -86,7 +88,7 @@ def sweep_rows(
         for length, features in sweep.features.items():
             shown[length] = shown_genders(pipeline, probe, features[known], f"faces at {length:g} s")
         genders = np.asarray(sweep.genders)[known]
-        rows += _gender_rows(shown, genders, Independent(who.speakers[known]), params)
+        rows += _gender_rows(shown, genders, who.of(known), params)
     return rows
 
 
@@ -100,37 +102,38 @@ def _face_rows(
     predicted: Mapping[float, np.ndarray],
     true: np.ndarray,
     mean_face: np.ndarray,
-    everybody: Independent,
+    everybody: Clusters,
     known: np.ndarray,
     params: Mapping[str, Any],
 ) -> list[Row]:
-    who, metric = Independent(everybody.speakers[known]), "cosine_to_own_face"
+    who, metric = everybody.of(known), "cosine_to_own_face"
     own, rows = {}, []
     for length, features in predicted.items():
         similar = features @ true.T
         own[length] = similar.diagonal()
         rows += paired_rows(metric, own[length], similar, who, {**params, "seconds": length})
     constant = true @ unit(mean_face)
-    rows.append(who.row(metric, mean_of(constant), {**params, "control": "mean"}))
+    rows.append(measured_row(who, metric, mean_of(constant), {**params, "control": "mean"}))
     return [*rows, _difference(metric, own, who, params)]
 
 
-def _difference(metric: str, values: Mapping[float, np.ndarray], who: Independent, params: Mapping[str, Any]) -> Row:
+def _difference(metric: str, values: Mapping[float, np.ndarray], who: Clusters, params: Mapping[str, Any]) -> Row:
     """The longest minus the shortest length, pair by pair."""
     shortest, longest = min(values), max(values)
     gain = values[longest].astype(float) - values[shortest]
     about = {**params, "seconds": longest, "minus": shortest}
-    return who.row(f"{metric}_difference", mean_of(gain), about)
+    return measured_row(who, f"{metric}_difference", mean_of(gain), about)
 
 
 def _gender_rows(
-    shown: Mapping[float, np.ndarray], genders: np.ndarray, who: Independent, params: Mapping[str, Any]
+    shown: Mapping[float, np.ndarray], genders: np.ndarray, who: Clusters, params: Mapping[str, Any]
 ) -> list[Row]:
     """Gender of the drawn faces against the speakers', with the control: headline figures of each length."""
     hits, rows, shared = {}, [], {"speakers": who.count} if who.shared else {}
     for length, seen in shown.items():
         hits[length] = seen == genders
-        compared, about = Comparison("gender", GENDERS, genders, seen, who.speakers), {**params, "seconds": length}
+        about = {**params, "seconds": length}
+        compared = Comparison("gender", GENDERS, genders, seen, np.asarray(who.names))
         rows += headline_rows(compared, "v2f", about | shared) + shuffled_rows(compared, "v2f", about | shared)
     return [*rows, _difference("gender_agreement", hits, who, params)]
 

@@ -24,7 +24,7 @@ from eval.faces.pictures import Pairs
 from eval.metrics.correlation import MIN_PEOPLE, correlation
 from eval.metrics.correlation_families import family_rows, rank_rows, undefined
 from eval.metrics.intervals import share_row
-from eval.metrics.permutations import other_speakers
+from eval.metrics.permutations import speaker_derangement
 from eval.results import Report, Row
 from s2f.datasets import DatasetFolder, numbers, split_hash
 from s2f.errors import DatasetError, UsageError
@@ -136,7 +136,7 @@ def craniofacial_rows(
     rows = [replace(row, params={**row.params, **beside[row.params["measure"]]}) for row in rows]
     sizes = normalised_measures(a), normalised_measures(b)
     rows += family_rows(*sizes, {"normalised": "inter-ocular"}, speakers, seed)
-    order = other_speakers(speakers, seed)
+    order = speaker_derangement(speakers, seed)
     other = {name: values[order] for name, values in y.items()}
     rows += family_rows(x, other, {"normalised": "no", "control": SHUFFLED}, None, seed)
     return rows + (sensitivity_rows(a, b, speakers, seed) if sensitivity else [])

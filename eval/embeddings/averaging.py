@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from eval.embeddings.folder import BLOCK, Embeddings, KeptRows, Samples
 from eval.embeddings.groups import of_people
+from eval.metrics.scores import unit
 from s2f.errors import DatasetError, UsageError
 
 
@@ -91,9 +92,8 @@ def _means(side: Samples, groups: Int[np.ndarray, "K M"], is_cosine: bool) -> Sa
 
 
 def _mean(vectors: np.ndarray | KeptRows, groups: Int[np.ndarray, "K M"], is_cosine: bool) -> Float[np.ndarray, "K D"]:
-    rows = np.asarray(vectors[groups.ravel()], np.float64)
-    if is_cosine:
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = vectors[groups.ravel()]
+    rows = unit(rows) if is_cosine else np.asarray(rows, np.float64)
     return rows.reshape(*groups.shape, -1).mean(1)
 
 

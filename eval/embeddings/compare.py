@@ -14,6 +14,7 @@ from eval.embeddings.folder import Embeddings, KeptRows, Samples
 from eval.embeddings.groups import Grouping, left_out, of_people, with_rows
 from eval.embeddings.sampled_matching import one_of
 from eval.metrics.bootstrap import redrawn_accuracy
+from eval.metrics.clusters import Clusters
 from eval.metrics.intervals import cluster_draws, percentile_interval
 from eval.metrics.scores import CrossScores
 from eval.metrics.two_way import Weighting, WinTable, accuracy, two_way_trials, win_table
@@ -54,7 +55,7 @@ def compare(
     a: Embeddings,
     b: Embeddings,
     groupings: Sequence[Grouping],
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     weighting: Weighting,
     negatives: Weighting,
     draws: int = 1000,
@@ -70,7 +71,7 @@ def compare(
         a: system A, of J people.
         b: system B.
         groupings: of the people of A.
-        clusters: (J,) independent units of A's people, see `eval.embeddings.groups.clusters`.
+        clusters: of A's people, see `eval.embeddings.groups.clusters`.
         weighting: see `eval.metrics.two_way.accuracy`.
         negatives: likewise.
         draws: of the bootstrap.
@@ -87,8 +88,9 @@ def compare(
     """
     a, b, kept, notes = same_samples(a, b)
     groupings = [replace(grouping, cells=grouping.cells[kept]) for grouping in groupings]
-    weights = cluster_draws(clusters[kept], draws, seed)
-    unit = "people" if len(np.unique(clusters[kept])) == kept.sum() else "clusters of people"
+    clusters = clusters.of(kept)
+    weights = cluster_draws(clusters.numbers, draws, seed)
+    unit = "clusters of people" if clusters.shared else "people"
     rows: list[Row] = []
     for direction in DIRECTIONS:
         crosses = (a.cross(direction), b.cross(direction))

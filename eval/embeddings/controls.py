@@ -7,22 +7,21 @@ from dataclasses import replace
 import numpy as np
 
 from eval.embeddings.folder import Embeddings
+from eval.metrics.permutations import derangement
 
 
 def shuffled(embeddings: Embeddings, seed: int = 0) -> Embeddings:
-    """Every person's voices dealt to another person, all of them to the same one.
+    """Every person's voices given to another person, all of them to the same one.
 
     Args:
         embeddings: any; people stay in their order, so groupings of them still hold.
-        seed: of the deal, a random cycle through all people: nobody keeps their own voices.
+        seed: of the derangement: nobody keeps their own voices.
 
     Returns:
         The same vectors under other names.
     """
-    order = np.random.default_rng(seed).permutation(len(embeddings.identities))
-    dealt = np.empty_like(order)
-    dealt[order] = np.roll(order, 1)
-    return replace(embeddings, voice=replace(embeddings.voice, identity=dealt[embeddings.voice.identity]))
+    order = derangement(len(embeddings.identities), seed)
+    return replace(embeddings, voice=replace(embeddings.voice, identity=order[embeddings.voice.identity]))
 
 
 def constant(embeddings: Embeddings) -> Embeddings:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from eval.embeddings.folder import Embeddings, KeptRows, Samples
+from eval.metrics.clusters import Clusters, clusters_of
 from s2f.errors import DatasetError
 
 PRESETS: dict[str, tuple[str, ...]] = {
@@ -155,22 +155,21 @@ def left_out(grouping: Grouping) -> list[str]:
     ]
 
 
-def clusters(embeddings: Embeddings) -> tuple[Int[np.ndarray, " J"], Literal["people", "speakers"]]:
-    """Which people are one independent unit: those made from the voice of one real speaker.
+def clusters(embeddings: Embeddings) -> Clusters:
+    """Which people are independent: all but those made from the voice of one real speaker.
 
     Args:
         embeddings: of J people; the column `speaker` is optional, and a person without one is their own speaker.
 
     Returns:
-        (J,) int64 numbers of the units, and what a unit is.
+        Clusters of the J people.
 
     Raises:
         DatasetError: a person with two speakers.
     """
     has_column = "speaker" in embeddings.voice.columns or "speaker" in embeddings.face.columns
     speakers = person_column(embeddings, "speaker") if has_column else [""] * len(embeddings.identities)
-    names = [speaker or identity for speaker, identity in zip(speakers, embeddings.identities, strict=True)]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64), "speakers" if any(speakers) else "people"
+    return clusters_of(embeddings.identities, speakers)
 
 
 def with_rows(samples: Samples, rows: Int[np.ndarray, " K"]) -> Samples:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float
 
 from eval.embeddings.controls import constant, shuffled
 from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping, clusters, grouping, left_out
-from eval.embeddings.marginal import best_and_worst
 from eval.metrics.bootstrap import bootstrap_accuracy, size_curve
+from eval.metrics.clusters import Clusters
 from eval.metrics.intervals import binomial_interval
 from eval.metrics.n_way import n_way
-from eval.metrics.two_way import Weighting, accuracy, two_way_trials, win_table
+from eval.metrics.two_way import Weighting, WinTable, accuracy, two_way_trials, win_table
 from eval.results import DIRECTIONS, Direction, Report, Row
 from s2f.errors import UsageError
 
@@ -62,31 +62,81 @@ def evaluate(embeddings: Embeddings, groupings: Sequence[Grouping], protocol: Pr
         Rows `accuracy` by grouping and cell (1:2), for N up to `n_max`, of the controls, on random subsets of people;
         `marginal_accuracy` of the best and worst.
     """
-    units, unit_name = clusters(embeddings)
-    rows = [
-        row
-        for direction in DIRECTIONS
-        for row in _Direction(embeddings, direction, units, unit_name, protocol).rows(groupings)
-    ]
+    who = clusters(embeddings)
+    rows = [row for direction in DIRECTIONS for row in _Direction(embeddings, direction, who, protocol).rows(groupings)]
     notes = [*embeddings.notes, *(note for one in groupings for note in left_out(one))]
     for direction in DIRECTIONS if protocol.control else ():
-        rows += _controls(embeddings, direction, units, unit_name, protocol)
+        rows += _controls(embeddings, direction, who, protocol)
     return Report(PROTOCOL, embeddings.split_hash, rows, notes)
+
+
+def marginal_accuracy(
+    table: WinTable,
+    weighting: Weighting,
+    negatives: Weighting,
+    allowed: Bool[np.ndarray, "J J"] | None = None,
+) -> Float[np.ndarray, " J"]:
+    """Share of triplets won among those that contain a person, as positive or as negative.
+
+    Exact, over all triplets: a pair (positive's person a, negative's person b) weighs what it weighs in
+    `eval.metrics.two_way.accuracy`, the probe weight of a times the share of b among a's rivals.
+
+    Paper: SVHF (Nagrani et al., CVPR 2018), section 5.3, the unnumbered definition of mA(s), there
+    over sampled triplets.
+
+    Args:
+        table: of J people.
+        weighting: see `eval.metrics.two_way.accuracy`.
+        negatives: likewise.
+        allowed: likewise.
+
+    Returns:
+        (J,) in [0, 1]; NaN for people who are in no triplet.
+    """
+    usable = np.ones(table.wins.shape, bool) if allowed is None else allowed.copy()
+    np.fill_diagonal(usable, False)
+    weights = usable * (table.candidates if negatives == "samples" else np.ones(len(usable))).astype(float)
+    amount = weights.sum(1)
+    probes = table.probes if weighting == "samples" else np.ones(len(usable))
+    weights *= (probes / np.where(amount > 0, amount, 1.0))[:, None]
+    total = weights.sum(1) + weights.sum(0)
+    weights *= table.wins
+    return np.where(total > 0, (weights.sum(1) + weights.sum(0)) / np.where(total > 0, total, 1.0), np.nan)
+
+
+def best_and_worst(
+    table: WinTable,
+    weighting: Weighting,
+    negatives: Weighting,
+    allowed: Bool[np.ndarray, "J J"] | None,
+    names: Sequence[str],
+    count: int = 5,
+) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """The people with the highest and with the lowest marginal accuracy.
+
+    Args:
+        table: of J people.
+        weighting: see `eval.metrics.two_way.accuracy`.
+        negatives: likewise.
+        allowed: likewise.
+        names: of the J people.
+        count: length of each list; shorter if fewer people are in a triplet, and then both name the same people.
+
+    Returns:
+        Name and marginal accuracy of the best, best first, and of the worst, worst first; equal ones by name.
+    """
+    values = marginal_accuracy(table, weighting, negatives, allowed).tolist()
+    people = [(name, value) for name, value in zip(names, values, strict=True) if value == value]
+    best = sorted(people, key=lambda person: (-person[1], person[0]))
+    worst = sorted(people, key=lambda person: (person[1], person[0]))
+    return best[:count], worst[:count]
 
 
 class _Direction:
     """One direction of an evaluation; the scores are passed over once for 1:2 and once a grouping for 1:N."""
 
-    def __init__(
-        self,
-        embeddings: Embeddings,
-        direction: Direction,
-        units: Int[np.ndarray, " J"],
-        unit_name: str,
-        protocol: Protocol,
-    ) -> None:
-        self.names, self.direction, self.protocol = embeddings.identities, direction, protocol
-        self.units, self.unit_name = units, unit_name
+    def __init__(self, embeddings: Embeddings, direction: Direction, who: Clusters, protocol: Protocol) -> None:
+        self.names, self.direction, self.who, self.protocol = embeddings.identities, direction, who, protocol
         self.cross = embeddings.cross(direction)
         self.table = win_table(self.cross)
 
@@ -114,10 +164,10 @@ class _Direction:
             value = accuracy(self.table, *scheme, allowed)[0]
             if np.isnan(value):
                 continue  # everybody in it is alone; `left_out` says so
-            limits = bootstrap_accuracy(self.table, *scheme, allowed, self.units)
+            limits = bootstrap_accuracy(self.table, *scheme, allowed, self.who.numbers)
             n = int((allowed & ~np.eye(len(allowed), dtype=bool)).any(1).sum())
             trials = two_way_trials(self.table, allowed)
-            yield self._row(name, value, limits, f"bootstrap over {self.unit_name}", n, trials=trials)
+            yield self._row(name, value, limits, f"bootstrap over {self.who.name}", n, trials=trials)
 
     def _n_way(self, one: Grouping) -> Iterator[Row]:
         """N from 3 on, as far as somebody has enough rivals."""
@@ -125,12 +175,12 @@ class _Direction:
         most = min(self.protocol.n_max, int(sizes.max()))
         if most < 3:
             return
-        found = n_way(self.cross, most, self.protocol.negatives, self.units, one.cells)
+        found = n_way(self.cross, most, self.protocol.negatives, self.who.numbers, one.cells)
         values = found.accuracy(self.protocol.weighting)
         low, high = found.interval(self.protocol.weighting)
         for place in range(1, most - 1):
             n = int(sizes[sizes >= place + 2].sum())
-            method = f"jackknife over {self.unit_name}"
+            method = f"jackknife over {self.who.name}"
             yield self._row(one.name, values[place], (low[place], high[place]), method, n, n_way=place + 2)
 
     def _whole(self, allowed: Bool[np.ndarray, "J J"]) -> Iterator[Row]:
@@ -153,11 +203,9 @@ class _Direction:
                 yield replace(row, metric="marginal_accuracy")
 
 
-def _controls(
-    embeddings: Embeddings, direction: Direction, units: Int[np.ndarray, " J"], unit_name: str, protocol: Protocol
-) -> Iterator[Row]:
+def _controls(embeddings: Embeddings, direction: Direction, who: Clusters, protocol: Protocol) -> Iterator[Row]:
     """1:2 among everybody with voices dealt to other people, and with one vector for everything."""
     for name, altered in (("shuffled", shuffled(embeddings)), ("constant", constant(embeddings))):
-        one = _Direction(altered, direction, units, unit_name, protocol)
+        one = _Direction(altered, direction, who, protocol)
         row = next(one.rows([grouping(embeddings, EVERYBODY)]))
         yield replace(row, params={**row.params, "control": name})

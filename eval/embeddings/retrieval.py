@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 
 from eval.embeddings.controls import shuffled
 from eval.embeddings.folder import Embeddings
-from eval.metrics.intervals import cluster_draws, percentile_interval
+from eval.metrics.clusters import Clusters
+from eval.metrics.intervals import percentile_interval
 from eval.metrics.random_galleries import NAMED_GALLERIES, RandomGallery, chance_in, expected_in, fits
 from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.scores import CrossScores
@@ -21,7 +22,6 @@ from s2f.errors import UsageError
 
 PROTOCOL = "retrieval/1"
 KS = (1, 5, 10, 50, 100)
-EXACT_INDEXES = ("IndexFlat", "IndexFlatIP", "IndexFlatL2")
 METHOD = "bootstrap over people, gallery fixed"
 UNIFORM = "random galleries draw other people's candidates uniformly, not the same number of each person"
 
@@ -85,71 +85,32 @@ def retrieve(cross: CrossScores, ks: Sequence[int], galleries: Sequence[RandomGa
     return Retrieved(tuple(figures), values, chance)
 
 
-def recall_by_index(
-    index: Any,
-    probes: Float[np.ndarray, "P D"],
-    probe_identity: Int[np.ndarray, " P"],
-    candidate_identity: Int[np.ndarray, " G"],
-    ks: Sequence[int],
-) -> Float[np.ndarray, "P K"]:
-    """R@K of every probe from a FAISS index of the gallery.
-
-    FAISS compares in float32 and breaks ties in its own way, so with equal scores the figures are one outcome and not
-    the expectation; faiss itself is not imported here.
-
-    Args:
-        index: an exact index (IndexFlat, IndexFlatIP, IndexFlatL2) that holds the G candidates in their order. For the
-            cosine add vectors of length 1 to an IndexFlatIP and give such probes.
-        probes: (P, D) vectors, made float32.
-        probe_identity: (P,) index of each probe's person.
-        candidate_identity: (G,) index of each candidate's person.
-        ks: places K from 1 to G.
-
-    Returns:
-        (P, K) 1 where an own candidate is among the first K, else 0.
-
-    Raises:
-        UsageError: another kind of index, one of another size, or a place out of range.
-    """
-    if type(index).__name__ not in EXACT_INDEXES:
-        fix = "add the candidates to an exact one: approximate recall is not recall"
-        raise UsageError(f"an exact index ({', '.join(EXACT_INDEXES)})", type(index).__name__, fix)
-    if index.ntotal != len(candidate_identity):
-        raise UsageError(f"an index of {len(candidate_identity)} candidates", f"{index.ntotal}", "add each once")
-    if not 1 <= min(ks) <= max(ks) <= index.ntotal:
-        raise UsageError(f"places K from 1 to {index.ntotal}", ", ".join(map(str, ks)), "correct the places")
-    _, nearest = index.search(np.ascontiguousarray(probes, np.float32), int(max(ks)))
-    found = np.maximum.accumulate(candidate_identity[nearest] == probe_identity[:, None], axis=1)
-    return found[:, np.array(ks) - 1].astype(float)
-
-
 def over_people(
-    means: Float[np.ndarray, " J"], weights: Float[np.ndarray, " J"], clusters: Int[np.ndarray, " J"]
+    means: Float[np.ndarray, " J"], weights: Float[np.ndarray, " J"], clusters: Clusters
 ) -> tuple[float, float | None, float | None, str]:
     """Weighted mean over people, with the limits of 95 % of redraws of whole clusters, the gallery as it is.
 
     Args:
         means: (J,) mean over each person's probes, NaN for people who are left out.
         weights: (J,) what each person counts for.
-        clusters: (J,) the independent unit that each person belongs to.
+        clusters: of the J people.
 
     Returns:
         Mean, lower and upper limit (None if the people form a single cluster), and the method in words.
     """
     kept = np.isfinite(means)
-    means, weights, clusters = means[kept], weights[kept], clusters[kept]
+    means, weights, clusters = means[kept], weights[kept], clusters.of(kept)
     value = float(weights @ means / weights.sum())
-    if len(np.unique(clusters)) < 2:
+    if clusters.count < 2:
         return value, None, None, NO_METHOD
-    drawn = cluster_draws(clusters) * weights
+    drawn = clusters.draws * weights
     low, high = percentile_interval(drawn @ means / drawn.sum(1))
-    shared = len(np.unique(clusters)) < len(clusters)
-    return value, low, high, METHOD.replace("people", "speakers") if shared else METHOD
+    return value, low, high, METHOD.replace("people", "speakers") if clusters.shared else METHOD
 
 
 def evaluate(
     embeddings: Embeddings,
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     weighting: Weighting = "samples",
     ks: Sequence[int] = KS,
     galleries: Sequence[RandomGallery] = NAMED_GALLERIES,
@@ -159,7 +120,7 @@ def evaluate(
 
     Args:
         embeddings: voices and faces of J people.
-        clusters: (J,) people that are one independent unit share a number.
+        clusters: of the J people.
         weighting: samples gives every probe the same weight, identities every person.
         ks: places K of R@K in the full gallery, from 1.
         galleries: random galleries, see `expected_in`.
@@ -191,7 +152,7 @@ def figure_rows(
     cross: CrossScores,
     retrieved: Retrieved,
     direction: str,
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     weighting: Weighting,
     more: Mapping[str, str],
 ) -> Iterator[Row]:
@@ -201,7 +162,7 @@ def figure_rows(
         cross: what was retrieved from.
         retrieved: see `retrieve`.
         direction: for the rows.
-        clusters: (J,) see `evaluate`.
+        clusters: likewise.
         weighting: see `evaluate`.
         more: further params of the rows.
 

@@ -17,6 +17,7 @@ from eval.embeddings.controls import shuffled
 from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping, left_out
 from eval.embeddings.retrieval import over_people
+from eval.metrics.clusters import Clusters
 from eval.metrics.intervals import binomial_interval
 from eval.metrics.two_way import Weighting
 from eval.results import Direction, Report, Row
@@ -173,7 +174,7 @@ def asked(scorer: Scorer, questions: Questions) -> Float[np.ndarray, " B"]:
 def mean_over_trials(
     person: Int[np.ndarray, " T"],
     values: Float[np.ndarray, " T"],
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     weights: Float[np.ndarray, " T"] | None = None,
 ) -> tuple[float, float | None, float | None, str]:
     """Mean of trials, with the limits of 95 % of redraws of the people that they ask about.
@@ -181,16 +182,15 @@ def mean_over_trials(
     Args:
         person: (T,) whose probe each trial has.
         values: (T,) its outcome.
-        clusters: (J,) the independent unit that each person belongs to. A cluster is redrawn with all its trials; only
-            people with trials are.
+        clusters: of the J people. A cluster is redrawn with all its trials; only people with trials are.
         weights: (T,) what each trial counts for; None for all alike.
 
     Returns:
         Mean, lower and upper limit (None if the people are a single cluster), and the method in words.
     """
     weights = np.ones(len(values)) if weights is None else weights
-    total = np.bincount(person, weights, len(clusters))
-    sums = np.bincount(person, weights * values, len(clusters))
+    total = np.bincount(person, weights, len(clusters.names))
+    sums = np.bincount(person, weights * values, len(clusters.names))
     means = np.where(total > 0, sums / np.where(total > 0, total, 1.0), np.nan)
     value, low, high, method = over_people(means, total, clusters)
     return value, low, high, method if low is None else "bootstrap over the probes' people"
@@ -201,7 +201,7 @@ def accuracy_rows(
     group: str,
     person: Int[np.ndarray, " T"],
     values: Float[np.ndarray, " T"],
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     params: Mapping[str, Any],
 ) -> Iterator[Row]:
     """The accuracy of trials, once with each of two intervals: other people, and TriNet's over trials.
@@ -211,7 +211,7 @@ def accuracy_rows(
         group: name of the group.
         person: (T,) whose probe each trial has.
         values: (T,) outcomes, see `wins`.
-        clusters: (J,) see `mean_over_trials`.
+        clusters: see `mean_over_trials`.
         params: of the rows, `n_way` among them.
 
     Returns:
@@ -231,7 +231,7 @@ def evaluate_joint(
     scorers: JointScorers,
     directions: Sequence[Direction],
     groupings: Sequence[Grouping],
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     n_ways: int = 2,
     count: int = 10_000,
     seed: int = 0,
@@ -243,7 +243,7 @@ def evaluate_joint(
         scorers: see `eval.embeddings.checkpoint_heads.head_scorers`.
         directions: to be asked, among those of the scorers.
         groupings: who may be compared with whom; in cells of fewer than `n_ways` people nobody is asked.
-        clusters: (J,) people who are one independent unit share a number.
+        clusters: of the J people.
         n_ways: candidates of a question.
         count: questions of a grouping.
         seed: of the draws; another scorer gets the same questions.

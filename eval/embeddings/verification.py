@@ -13,6 +13,7 @@ from scipy.stats import t as student
 from eval.embeddings.controls import constant, shuffled
 from eval.embeddings.folder import Embeddings
 from eval.embeddings.groups import Grouping, left_out
+from eval.metrics.clusters import Clusters
 from eval.metrics.roc import EqualError, RocCounts, auc, checked_cells, eer, pair_blocks, roc_counts
 from eval.metrics.scores import CrossScores
 from eval.results import Report, Row
@@ -180,9 +181,7 @@ def _interval(value: float, influence: Float[np.ndarray, " K"], confidence: floa
     return Interval(max(value - half, 0.0), min(value + half, 1.0), method)
 
 
-def evaluate(
-    embeddings: Embeddings, groupings: Sequence[Grouping], clusters: Int[np.ndarray, " J"], control: bool = True
-) -> Report:
+def evaluate(embeddings: Embeddings, groupings: Sequence[Grouping], clusters: Clusters, control: bool = True) -> Report:
     """AUC and EER over all pairs of a voice and a face, for each grouping and each of its cells.
 
     A person alone in a cell has no non-matched pairs there and is left out of the grouping, as in matching; a note says
@@ -191,7 +190,7 @@ def evaluate(
     Args:
         embeddings: voices and faces of J people.
         groupings: who may be compared with whom.
-        clusters: (J,) people who are one independent unit share a number.
+        clusters: of the J people.
         control: whether to add, for the grouping of everybody, the controls: voices dealt to other people
             (control=shuffled), and embeddings that are all the same (control=constant).
 
@@ -221,7 +220,7 @@ def evaluate(
 def _rows(
     cross: CrossScores,
     cells: Int[np.ndarray, " J"],
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     group: str,
     params: Mapping[str, Any],
 ) -> list[Row]:
@@ -234,7 +233,7 @@ def _rows(
     trials = {"trials": matched + non_matched, "matched": matched}
     found = eer(counts)
     threshold = {"threshold": float(f"{found.threshold:.6g}")}
-    of_auc, of_eer = intervals(cross, counts, clusters, cells)
+    of_auc, of_eer = intervals(cross, counts, clusters.numbers, cells)
     return [
         Row("auc", "both", group, auc(counts), *of_auc, 0.5, people, {**params, **trials}),
         Row("eer", "both", group, found.rate, *of_eer, 0.5, people, {**params, **threshold, **trials}),

@@ -9,13 +9,13 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.faces.conditions import degrade_voice
-from eval.faces.recordings import Voice
+from eval.faces.recordings import Recording
 from s2f.reconstruction.pipeline import Speech2FaceOutput, Speech2FacePipeline
 
 
 def drawn(
-    pipeline: Speech2FacePipeline, voices: Sequence[Voice], seconds: float, condition: str | None = None
-) -> Iterator[tuple[Sequence[Voice], Speech2FaceOutput]]:
+    pipeline: Speech2FacePipeline, voices: Sequence[Recording], seconds: float, condition: str | None = None
+) -> Iterator[tuple[Sequence[Recording], Speech2FaceOutput]]:
     """Draw faces in chunks, with a progress bar.
 
     Args:
@@ -29,7 +29,7 @@ def drawn(
     """
     rate = pipeline.voice_encoder.sample_rate_hz
 
-    def hear(voice: Voice) -> tuple[np.ndarray, int]:
+    def hear(voice: Recording) -> tuple[np.ndarray, int]:
         waveform = voice.read(rate)
         if condition is not None:
             heard = waveform[: round(seconds * rate)]

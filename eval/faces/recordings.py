@@ -1,4 +1,4 @@
-"""Recordings that `s2f-eval consistency` hears: of a split of a dataset folder, or of held-out readers."""
+"""Recordings that evaluations hear: of a split of a dataset folder, or of held-out readers."""
 
 from __future__ import annotations
 
@@ -22,20 +22,55 @@ class Recording:
     """A recording to hear.
 
     Attributes:
+        name: names its picture and seeds its degradation.
         person: whose it is.
         speaker: whose sound it was made from; people who share a speaker are not independent.
         gender: the speaker's, "f", "m", or "" where unknown.
         source: the video that it comes from, where that is known, else the file.
         read: takes a sample rate in Hz to the (S,) float32 waveform.
+        age_class: one of `s2f.labels.AGE_CLASSES` if the voice's is known, else "".
         face: (D,) feature of the person's picture, None where there is none.
     """
 
+    name: str
     person: str
     speaker: str
     gender: str
     source: str
     read: Callable[[int], np.ndarray]
+    age_class: str = ""
     face: np.ndarray | None = None
+
+
+def recording_of(
+    data: DatasetFolder, row: dict[str, str], gender: str, age_class: str = "", face: np.ndarray | None = None
+) -> Recording:
+    """The recording of a row of voices.csv.
+
+    The source is `video` where it is filled: two files of one video are the same occasion.
+
+    Args:
+        data: dataset folder.
+        row: of its voices.csv.
+        gender: see `Recording`.
+        age_class: see `Recording`.
+        face: see `Recording`.
+
+    Returns:
+        The recording, named after its file and, where it does not start with the file, its start in seconds.
+    """
+    person = row["identity"]
+    start = f"_{row['start_s']}" if float(row.get("start_s") or 0) else ""
+    return Recording(
+        Path(row["path"]).stem + start,
+        person,
+        data.people[person].get("speaker") or person,
+        gender,
+        row.get("video") or row.get("key") or row["path"],
+        partial(data.voice, row),
+        age_class,
+        face,
+    )
 
 
 def split_recordings(
@@ -43,8 +78,7 @@ def split_recordings(
 ) -> tuple[list[Recording], list[str]]:
     """Recordings of a split, with the feature of one picture of each person where the folder has pictures.
 
-    The picture is the first canonical one, else the first, as in the reconstructions folder. The source is `video`
-    of voices.csv where it is filled: two files of one video are the same occasion.
+    The picture is the first canonical one, else the first, as in the reconstructions folder.
 
     Args:
         pipeline: its face encoder looks at the pictures.
@@ -63,18 +97,15 @@ def split_recordings(
         parts.setdefault(place, row)
     recordings = []
     for row in parts.values():
-        name, person = row["identity"], data.people[row["identity"]]
-        gender = person.get("gender", "")
-        source = row.get("video") or row.get("key") or row["path"]
-        speaker = person.get("speaker") or name
+        gender = data.people[row["identity"]].get("gender", "")
         known = gender if gender in ("f", "m") else ""
-        recordings.append(Recording(name, speaker, known, source, partial(data.voice, row), faces.get(name)))
+        recordings.append(recording_of(data, row, known, face=faces.get(row["identity"])))
     shared = len(rows) - len(parts)
     return recordings, [f"{shared} rows of voices.csv repeat a recording, which counts once"] if shared else []
 
 
 def reader_recordings(folder: str | Path) -> list[Recording]:
-    """Original recordings of the "dev" speakers of a folder of voices, whom no training heard.
+    """Original recordings of the "dev" speakers of a folder of voices, whom no training heard; taken to be adults.
 
     Args:
         folder: see `s2f.simulate.voice.recordings.read_voices`.
@@ -86,7 +117,10 @@ def reader_recordings(folder: str | Path) -> list[Recording]:
     if not held_out:
         raise DatasetError("dev speakers, whom no training heard", f"none in {folder}", "mark some in speakers.csv")
     return [
-        Recording(one.speaker, one.speaker, one.gender, one.path, partial(_read_file, one.path)) for one in held_out
+        Recording(
+            Path(one.path).stem, one.speaker, one.speaker, one.gender, one.path, partial(_read_file, one.path), "adult"
+        )
+        for one in held_out
     ]
 
 
@@ -105,22 +139,3 @@ def _faces(pipeline: Speech2FacePipeline, data: DatasetFolder, split: str) -> di
 
 def _read_file(path: str, sample_rate_hz: int) -> np.ndarray:
     return audio.load(path, sample_rate_hz).waveform
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A recording to hear.
-
-    Attributes:
-        name: names its picture and seeds its degradation.
-        speaker: whose sound it was made from; voices that share a speaker are not independent.
-        gender: the speaker's, "f" or "m".
-        age_class: one of `s2f.labels.AGE_CLASSES` if the voice's is known, else "".
-        read: takes a sample rate in Hz to the (S,) float32 waveform.
-    """
-
-    name: str
-    speaker: str
-    gender: str
-    age_class: str
-    read: Callable[[int], np.ndarray]

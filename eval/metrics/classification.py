@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.metrics.intervals import cluster_draws
+from eval.metrics.clusters import Clusters
+from eval.metrics.permutations import speaker_permutations
 from s2f.errors import UsageError
 
 SHUFFLES = 1000
@@ -60,9 +61,9 @@ class Comparison:
         return (self.reference != "") & (self.answers != "")
 
     @cached_property
-    def shared(self) -> bool:
-        """Whether some of those people share a speaker."""
-        return len(np.unique(self.speakers[self.both])) < int(self.both.sum())
+    def who(self) -> Clusters:
+        """Which of those people are independent."""
+        return Clusters(self.speakers[self.both])
 
     @cached_property
     def counts(self) -> Int[np.ndarray, "K K"]:
@@ -75,13 +76,13 @@ class Comparison:
         """The counts when whole speakers (people, where nobody shares one) are drawn anew, see `cluster_draws`."""
         reference, answers = self._numbers
         cells = np.eye(len(self.classes) ** 2)[reference * len(self.classes) + answers]
-        return (cluster_draws(self.speakers[self.both]) @ cells).reshape(-1, len(self.classes), len(self.classes))
+        return (self.who.draws @ cells).reshape(-1, len(self.classes), len(self.classes))
 
     @cached_property
     def shuffled(self) -> Int[np.ndarray, "R K K"]:
         """The counts after dealing the answers to other people, a speaker's together, `SHUFFLES` times."""
         reference, answers = self._numbers
-        return self._count(reference, answers[deal(self.speakers[self.both], SHUFFLES, np.random.default_rng(0))])
+        return self._count(reference, answers[speaker_permutations(self.who.numbers, SHUFFLES)])
 
     @cached_property
     def _numbers(self) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
@@ -100,29 +101,6 @@ class Comparison:
 def of_classes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """(N,) labels as a reference: those that a classifier of these classes does not know count as unknown, ""."""
     return np.where(np.isin(labels, list(classes)), labels, "")
-
-
-def deal(speakers: np.ndarray, shuffles: int, random: np.random.Generator) -> Int[np.ndarray, "R M"]:
-    """Random orders of people in which those of one speaker go together, to another speaker's as far as numbers allow.
-
-    Where nobody shares a speaker every order is equally likely. Nothing keeps a speaker from being dealt to itself, as
-    in any permutation.
-
-    Args:
-        speakers: (M,) speaker of each person.
-        shuffles: number R of orders.
-        random: source.
-
-    Returns:
-        (R, M): entry m of a row is the person whose answer is dealt to person m.
-    """
-    _, index = np.unique(speakers, return_inverse=True)
-    places = np.argsort(index, kind="stable")
-    orders = np.empty((shuffles, len(index)), dtype=int)
-    for order in orders:
-        rank = random.permutation(index.max(initial=-1) + 1)
-        order[places] = np.argsort(rank[index] + random.random(len(index)))
-    return orders
 
 
 def agreement(counts: Float[np.ndarray, "... K K"]) -> Float[np.ndarray, "..."]:

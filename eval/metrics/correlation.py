@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import pearsonr
 
 from eval.metrics.intervals import cluster_draws, interval, spread
+from eval.metrics.permutations import permutations
 from eval.results import Row
 
 MIN_PEOPLE = 4  # Fisher's interval needs more than three
@@ -63,10 +64,10 @@ def standardised(values: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
 def shuffled_correlations(
     a: Float[np.ndarray, "N K"], b: Float[np.ndarray, "N K"], shuffles: int = 1000, seed: int = 0
 ) -> Float[np.ndarray, "R K"]:
-    """Correlate K pairs of columns after dealing the rows of `a` to other people at random: the control.
+    """Correlate K pairs of columns with the rows of `a` in random order: the control.
 
     Args:
-        a: (N, K) values, dealt anew by every shuffle, all columns alike.
+        a: (N, K) values, permuted anew by every shuffle, all columns alike.
         b: (N, K) values that stay.
         shuffles: number R of random permutations.
         seed: of the permutations.
@@ -74,9 +75,8 @@ def shuffled_correlations(
     Returns:
         (R, K) correlations.
     """
-    random = np.random.default_rng(seed)
     a, b = standardised(a), standardised(b)
-    return np.stack([(a[random.permutation(len(a))] * b).mean(0) for _ in range(shuffles)])
+    return np.stack([(a[order] * b).mean(0) for order in permutations(len(a), shuffles, seed)])
 
 
 def without_cell_means(values: Float[np.ndarray, "N K"], cells: np.ndarray) -> Float[np.ndarray, "N K"]:

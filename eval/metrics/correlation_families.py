@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import false_discovery_control, norm, rankdata
 
+from eval.metrics.clusters import Clusters
 from eval.metrics.correlation import Correlation, correlation, shuffled_correlations, weighted_correlations
 from eval.metrics.intervals import cluster_draws, interval, spread
 from eval.results import UNDEFINED, Row
@@ -45,7 +46,7 @@ def family_rows(
     adjusted = iter(false_discovery_control(tested) if tested and adjust else ())
     random = shuffled_correlations(x, y, seed=seed)
     drawn = None
-    if speakers is not None and len(np.unique(speakers)) < len(speakers):
+    if speakers is not None and Clusters(speakers).shared:
         drawn = weighted_correlations(x, y, cluster_draws(speakers, seed=seed))
     rows = []
     for k, (key, one) in enumerate(zip(a, found, strict=True)):

@@ -1,4 +1,4 @@
-"""Confidence intervals of shares and of repeated tests."""
+"""Confidence intervals of shares, of repeated tests, and of whatever is drawn again at random."""
 
 from __future__ import annotations
 
@@ -112,25 +112,23 @@ def jeffreys_interval(hits: Int[np.ndarray, " K"], counts: Int[np.ndarray, " K"]
     random, value = np.random.default_rng(0), float((hits / counts).mean())
     counted = zip(hits, counts, strict=True)
     draws = np.mean([random.beta(hit + 0.5, count - hit + 0.5, 10_000) for hit, count in counted], axis=0)
-    return min(float(np.quantile(draws, 0.025)), value), max(float(np.quantile(draws, 0.975)), value)
+    low, high = percentile_interval(draws)
+    return min(low, value), max(high, value)
 
 
-LIMITS = (0.025, 0.975)  # of the middle 95 % of the draws
-
-
-def percentile_interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    """Limits of the middle 95 % of bootstrap values, NaN dropped; NaN if none is left."""
-    finite = values[np.isfinite(values)]
-    low, high = np.quantile(finite, LIMITS) if len(finite) else (np.nan, np.nan)
+def percentile_interval(draws: Float[np.ndarray, " R"]) -> tuple[float, float]:
+    """Limits of the middle 95 % of random draws, those that are not finite dropped; NaN if none is left."""
+    finite = draws[np.isfinite(draws)]
+    low, high = np.quantile(finite, (0.025, 0.975)) if len(finite) else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def interval(draws: Float[np.ndarray, " R"]) -> list[float]:
+    """`percentile_interval`, rounded for printing."""
+    return [round(limit, 3) + 0.0 for limit in percentile_interval(draws)]
 
 
 def spread(control: Float[np.ndarray, " R"]) -> list[float]:
     """Limit, mean and limit of the middle 95 % of a shuffled control, rounded for printing."""
     low, high = interval(control)
     return [low, round(float(control.mean()), 3) + 0.0, high]
-
-
-def interval(draws: Float[np.ndarray, " R"]) -> list[float]:
-    """Limits of the middle 95 % of random draws, rounded for printing."""
-    return [round(float(limit), 3) + 0.0 for limit in np.nanquantile(draws, [0.025, 0.975])]

@@ -48,6 +48,12 @@ class Scores(Protocol):
         """The score at a place of the grid."""
 
 
+def unit(vectors: Float[np.ndarray, "... D"]) -> Float[np.ndarray, "... D"]:
+    """Vectors, none of them zero, as float64 of length 1."""
+    exact = np.asarray(vectors, np.float64)
+    return exact / np.linalg.norm(exact, axis=-1, keepdims=True)
+
+
 class VectorScores:
     """Scores of vectors by cosine, negative Euclidean (l2) or negative city-block distance (l1).
 
@@ -69,8 +75,7 @@ class VectorScores:
 
     def _prepared(self, vectors: np.ndarray) -> Float[np.ndarray, "N D"]:
         """Vectors as float64, for the cosine of length 1."""
-        exact = np.asarray(vectors, np.float64)
-        return exact / np.linalg.norm(exact, axis=1, keepdims=True) if self._metric == "cosine" else exact
+        return unit(vectors) if self._metric == "cosine" else np.asarray(vectors, np.float64)
 
     def _rows(self, vectors: np.ndarray, rows: Int[np.ndarray, " R"] | slice) -> Float[np.ndarray, "R D"]:
         part = vectors[rows]

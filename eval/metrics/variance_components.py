@@ -5,7 +5,7 @@ Features are compared as unit vectors in float64. The groups are clips with thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,61 +15,13 @@ from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
 from eval.metrics.bootstrap import redrawn_accuracy
-from eval.metrics.intervals import cluster_draws, percentile_interval
-from eval.metrics.scores import CrossScores, Scores, VectorScores
+from eval.metrics.clusters import Measure
+from eval.metrics.permutations import permutations
+from eval.metrics.scores import CrossScores, Scores, VectorScores, unit
 from eval.metrics.two_way import WinTable, win_table
-from eval.results import UNDEFINED, Row
 
 SHUFFLES = 1000
 ROUNDING = 1e-12  # a variance of unit vectors below this is none
-
-Measure = Callable[[Float[np.ndarray, "R J"]], Float[np.ndarray, " R"]]
-
-
-class Independent:
-    """J clips or people, who their speakers are, and how often redrawn speakers bring each of them."""
-
-    def __init__(self, speakers: Sequence[str] | np.ndarray) -> None:
-        """Draw the speakers.
-
-        Args:
-            speakers: (J,) name of each one's speaker.
-        """
-        self.speakers = np.asarray(speakers)
-        self.draws = cluster_draws(self.speakers)
-        self.different = self.speakers[:, None] != self.speakers
-        self.count = len(np.unique(self.speakers))
-        self.shared = self.count < len(self.speakers)
-        self.method = f"bootstrap over {'speakers' if self.shared else 'people'}"
-
-    def row(
-        self,
-        metric: str,
-        measure: Measure,
-        params: Mapping[str, Any],
-        group: str = "U",
-        chance: float | None = None,
-        direction: str = "v2f",
-    ) -> Row:
-        """One figure with its interval over redrawn speakers.
-
-        Args:
-            metric: see `Row`.
-            measure: takes (R, J) numbers of times that each is there to (R,) values, NaN where undefined.
-            params: see `Row`; the number of speakers is added where they are fewer than J.
-            group: see `Row`.
-            chance: see `Row`.
-            direction: see `Row`.
-
-        Returns:
-            The row; its value is None where the figure is undefined.
-        """
-        about = {**params, **({"speakers": self.count} if self.shared else {})}
-        value, n = float(measure(np.ones((1, len(self.speakers))))[0]), len(self.speakers)
-        if not np.isfinite(value):
-            return Row(metric, direction, group, None, None, None, UNDEFINED, chance, n, about)
-        low, high = percentile_interval(measure(self.draws))
-        return Row(metric, direction, group, value, low, high, self.method, chance, n, about)
 
 
 @dataclass(frozen=True)
@@ -110,12 +62,6 @@ def grouped(
     rows = unit(np.stack([row for group in members for row in group]))
     counts = np.array([len(group) for group in members])
     return Groups(rows, counts, speakers, genders if genders is not None else [""] * len(members))
-
-
-def unit(features: Float[np.ndarray, "... D"]) -> Float[np.ndarray, "... D"]:
-    """Vectors as float64 of length 1."""
-    exact = np.asarray(features, np.float64)
-    return exact / np.linalg.norm(exact, axis=-1, keepdims=True)
 
 
 class Components(NamedTuple):
@@ -241,19 +187,18 @@ def recognition_table(groups: Groups) -> WinTable:
 
 
 def shuffled_components(groups: Groups, seed: int = 0) -> tuple[Float[np.ndarray, " R"], Components]:
-    """Deal the rows to groups of the same sizes at random.
+    """Put the rows into groups of the same sizes at random.
 
     Args:
         groups: J groups of at least two rows.
-        seed: of the `SHUFFLES` deals.
+        seed: of the `SHUFFLES` permutations of the rows.
 
     Returns:
-        Mean cosine within the dealt groups, and their parts of variance.
+        Mean cosine within the random groups, and their parts of variance.
     """
-    random, counts, rows = np.random.default_rng(seed), groups.counts, len(groups.features)
-    squares = np.empty((SHUFFLES, len(counts)))
-    for deal in tqdm(squares, "shuffled", leave=False, delay=2):
-        deal[:] = (groups.summed(groups.features[random.permutation(rows)]) ** 2).sum(1)
+    counts, rows = groups.counts, len(groups.features)
+    orders = tqdm(permutations(rows, SHUFFLES, seed), "shuffled", SHUFFLES, leave=False, delay=2)
+    squares = np.array([(groups.summed(groups.features[order]) ** 2).sum(1) for order in orders])
     cosines = _pair_cosines(squares, counts).mean(1)
     explained = (squares / counts).sum(1)
     total = (groups.features.sum(0) ** 2).sum() / rows
@@ -261,7 +206,7 @@ def shuffled_components(groups: Groups, seed: int = 0) -> tuple[Float[np.ndarray
     return cosines, _components(explained - total, rows - explained, *about)
 
 
-def dealt(groups: Groups, seed: int = 0) -> Groups:
-    """The same groups with their rows dealt at random."""
-    order = np.random.default_rng(seed).permutation(len(groups.features))
+def shuffled(groups: Groups, seed: int = 0) -> Groups:
+    """The same groups with their rows in random order, the first of `shuffled_components`."""
+    (order,) = permutations(len(groups.features), 1, seed)
     return replace(groups, features=groups.features[order])

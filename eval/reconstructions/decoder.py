@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.faces.landmarks import Found, find_landmarks
-from eval.metrics.permutations import other_speakers
-from eval.metrics.person_means import Units, mean_row, units_of
-from eval.metrics.scores import CrossScores, VectorScores
-from eval.reconstructions.features import FeaturePairs, read_pairs, unit
+from eval.metrics.clusters import Clusters, mean_row, people_clusters
+from eval.metrics.permutations import speaker_derangement
+from eval.metrics.scores import CrossScores, VectorScores, unit
+from eval.reconstructions.features import FeaturePairs, read_pairs
 from eval.reconstructions.folder import CONTROLS, Reconstructions, seconds_name
 from eval.results import Report, Row
 from s2f.errors import ImageError
@@ -66,13 +66,13 @@ def evaluate(
         ImageError: pictures that are unreadable or of different sizes.
         OutputError: `out` cannot be written, see `find_landmarks`.
     """
-    units = units_of(folder.people)
-    order = other_speakers(units.numbers)
-    rows = [*_feature_rows(folder, units, order), *_voice_rows(folder, units, order)]
+    who = people_clusters(folder.people)
+    order = speaker_derangement(who.numbers)
+    rows = [*_feature_rows(folder, who, order), *_voice_rows(folder, who, order)]
     true, drawn = _paths(folder, order)
-    rows += _pixel_rows(true, drawn, units, lpips)
+    rows += _pixel_rows(true, drawn, who, lpips)
     found = find_landmarks([*true, *(path for _, paths in drawn for path in paths)], landmarks, out)
-    rows += _landmark_rows(true, drawn, units, found, landmarks)
+    rows += _landmark_rows(true, drawn, who, found, landmarks)
     notes = [*([] if lpips else [NO_LPIPS]), *_view_notes(folder), *_landmark_notes(folder, found, out)]
     return Report(PROTOCOL, folder.about["split_hash"], rows, notes)
 
@@ -102,7 +102,7 @@ def cosines(pairs: FeaturePairs) -> Float[np.ndarray, " J"]:
     return np.clip((unit(pairs.predicted) * unit(pairs.true)).sum(1), -1, 1)
 
 
-def _feature_rows(folder: Reconstructions, units: Units, order: np.ndarray) -> Iterator[Row]:
+def _feature_rows(folder: Reconstructions, who: Clusters, order: np.ndarray) -> Iterator[Row]:
     """Features of F2F pictures and of the controls against the true ones."""
     own = read_pairs(folder, "f2f")
     compared = {"": own, "shuffled": own._replace(predicted=own.predicted[order])}
@@ -110,21 +110,21 @@ def _feature_rows(folder: Reconstructions, units: Units, order: np.ndarray) -> I
     people = np.arange(len(own.true))
     for control, pairs in compared.items():
         params = {"against": "true feature"} | ({"control": control} if control else {})
-        yield mean_row("feature_cosine", "f2f", cosines(pairs), units, params)
+        yield mean_row("feature_cosine", "f2f", cosines(pairs), who, params)
         cross = CrossScores(VectorScores(pairs.predicted, pairs.true, "cosine"), people, people, len(people))
-        figures = figure_rows(cross, retrieve(cross, (1,)), "f2f", units.numbers, "identities", params)
+        figures = figure_rows(cross, retrieve(cross, (1,)), "f2f", who, "identities", params)
         yield from (replace(row, metric="identity_rank1", params=params) for row in figures if row.metric == "recall")
 
 
-def _voice_rows(folder: Reconstructions, units: Units, order: np.ndarray) -> Iterator[Row]:
+def _voice_rows(folder: Reconstructions, who: Clusters, order: np.ndarray) -> Iterator[Row]:
     """Features of S2F pictures against the predicted features that they were drawn from."""
     seconds = folder.seconds[-1]
     asked = read_pairs(folder, seconds_name(seconds)).predicted
     shown = read_pairs(folder, "s2f").predicted
     params = {"against": "predicted feature", "seconds": seconds}
-    yield mean_row("feature_cosine", "v2f", cosines(FeaturePairs(shown, asked)), units, params)
-    dealt_out = FeaturePairs(shown[order], asked)
-    yield mean_row("feature_cosine", "v2f", cosines(dealt_out), units, params | {"control": "shuffled"})
+    yield mean_row("feature_cosine", "v2f", cosines(FeaturePairs(shown, asked)), who, params)
+    shuffled = FeaturePairs(shown[order], asked)
+    yield mean_row("feature_cosine", "v2f", cosines(shuffled), who, params | {"control": "shuffled"})
 
 
 def _paths(folder: Reconstructions, order: np.ndarray) -> tuple[list[Path], list[Controlled]]:
@@ -136,7 +136,7 @@ def _paths(folder: Reconstructions, order: np.ndarray) -> tuple[list[Path], list
     return true, drawn + [({"control": name}, paths) for name, paths in zip(CONTROLS[::-1], controls, strict=True)]
 
 
-def _pixel_rows(true: Sequence[Path], drawn: Sequence[Controlled], units: Units, lpips: Path | None) -> Iterator[Row]:
+def _pixel_rows(true: Sequence[Path], drawn: Sequence[Controlled], who: Clusters, lpips: Path | None) -> Iterator[Row]:
     """`image_l1` and, with a backbone, `lpips`."""
     model = load_lpips(lpips) if lpips is not None else None
     with tqdm(total=len(true) * len(drawn), desc="pictures", unit="pairs", delay=2) as progress:
@@ -151,7 +151,7 @@ def _pixel_rows(true: Sequence[Path], drawn: Sequence[Controlled], units: Units,
                         values["lpips"].append(lpips_distance(model, a, b))
                 progress.update(len(a))
             for metric, found in values.items():
-                yield mean_row(metric, "f2f", torch.cat(found).double().numpy(), units, params)
+                yield mean_row(metric, "f2f", torch.cat(found).double().numpy(), who, params)
 
 
 def _load_pairs(drawn: Sequence[Path], true: Sequence[Path]) -> tuple[Tensor, Tensor]:
@@ -172,7 +172,7 @@ def _load_pairs(drawn: Sequence[Path], true: Sequence[Path]) -> tuple[Tensor, Te
 
 
 def _landmark_rows(
-    true: Sequence[Path], drawn: Sequence[Controlled], units: Units, found: Found, landmarks: str
+    true: Sequence[Path], drawn: Sequence[Controlled], who: Clusters, found: Found, landmarks: str
 ) -> Iterator[Row]:
     """Rows of `landmark_errors`; pairs of which a picture has no landmarks are left out."""
     points = [_points(found, true), *(_points(found, paths) for _, paths in drawn)]
@@ -180,7 +180,7 @@ def _landmark_rows(
         for metric, values in zip(
             ("landmark_error", "landmark_rmse_px"), landmark_errors(shown, points[0]), strict=True
         ):
-            yield mean_row(metric, "f2f", values, units, {**params, "landmarks": landmarks})
+            yield mean_row(metric, "f2f", values, who, {**params, "landmarks": landmarks})
 
 
 def _points(found: Found, paths: Sequence[Path]) -> Float[np.ndarray, "N 68 2"]:

@@ -29,10 +29,10 @@ from eval.embeddings.folder import read_embeddings
 from eval.embeddings.human_baselines import SPEECH2FACE_ANGLE_DEG, SPEECH2FACE_RECALL
 from eval.embeddings.ideal_observer import IDEAL, ideal_scores, recorded_recall
 from eval.embeddings.retrieval import figure_rows, retrieve
-from eval.metrics.permutations import other_speakers
-from eval.metrics.person_means import Units, mean_row, units_of
+from eval.metrics.clusters import Clusters, mean_row, people_clusters
+from eval.metrics.permutations import speaker_derangement
 from eval.metrics.random_galleries import NAMED_GALLERIES
-from eval.metrics.scores import CrossScores, Metric, VectorScores
+from eval.metrics.scores import CrossScores, Metric, VectorScores, unit
 from eval.reconstructions.folder import CONTROLS, FIX, Reconstructions, seconds_name
 from eval.results import Report, Row
 from s2f.datasets import DatasetFolder
@@ -80,11 +80,6 @@ def read_pairs(folder: Reconstructions, name: str) -> FeaturePairs:
     return FeaturePairs(predicted, true)
 
 
-def unit(vectors: Float[np.ndarray, "J D"]) -> Float[np.ndarray, "J D"]:
-    """Vectors made unit-length; none may be zero."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def distances(pairs: FeaturePairs) -> dict[str, Float[np.ndarray, " J"]]:
     """How far apart the two features of everybody are.
 
@@ -111,7 +106,7 @@ def evaluate(
     Args:
         folder: with features predicted from one or more lengths of voice.
         truth: simulated dataset folder of the people; adds the ideal observer's recall.
-        seed: of the deal of voices to other speakers.
+        seed: of the derangement of speakers, see `speaker_derangement`.
         control: also evaluate the controls.
 
     Returns:
@@ -121,37 +116,37 @@ def evaluate(
     Raises:
         DatasetError: features that are missing or do not fit the people, or another dataset's truth.
     """
-    units, longest = units_of(folder.people), folder.seconds[-1]
+    who, longest = people_clusters(folder.people), folder.seconds[-1]
     heard = {seconds: read_pairs(folder, seconds_name(seconds)) for seconds in folder.seconds}
-    others = _controls(folder, heard[longest], units, seed) if control else {}
-    rows = [row for seconds, pairs in heard.items() for row in _distance_rows(pairs, units, {"seconds": seconds})]
-    rows += _difference_rows(folder.seconds, heard, units)
+    others = _controls(folder, heard[longest], who, seed) if control else {}
+    rows = [row for seconds, pairs in heard.items() for row in _distance_rows(pairs, who, {"seconds": seconds})]
+    rows += _difference_rows(folder.seconds, heard, who)
     for name, pairs in others.items():
-        rows += _distance_rows(pairs, units, {"seconds": longest, "control": name})
+        rows += _distance_rows(pairs, who, {"seconds": longest, "control": name})
     for seconds, pairs in heard.items():
         for metric in METRICS:
-            rows += _recall_rows(_cross(pairs, metric), units, _by(metric) | {"seconds": seconds})
+            rows += _recall_rows(_cross(pairs, metric), who, _by(metric) | {"seconds": seconds})
     for name, pairs in others.items():
-        rows += _recall_rows(_cross(pairs, "cosine"), units, _by("cosine") | {"seconds": longest, "control": name})
+        rows += _recall_rows(_cross(pairs, "cosine"), who, _by("cosine") | {"seconds": longest, "control": name})
     if truth is not None:
-        rows += _ideal_rows(folder, truth, units)
-    return Report(PROTOCOL, folder.about["split_hash"], rows, _notes(folder, heard[longest], units))
+        rows += _ideal_rows(folder, truth, who)
+    return Report(PROTOCOL, folder.about["split_hash"], rows, _notes(folder, heard[longest], who))
 
 
-def _controls(folder: Reconstructions, pairs: FeaturePairs, units: Units, seed: int) -> dict[str, FeaturePairs]:
-    shuffled = pairs._replace(predicted=pairs.predicted[other_speakers(units.numbers, seed)])
+def _controls(folder: Reconstructions, pairs: FeaturePairs, who: Clusters, seed: int) -> dict[str, FeaturePairs]:
+    shuffled = pairs._replace(predicted=pairs.predicted[speaker_derangement(who.numbers, seed)])
     return {"shuffled": shuffled, **{name: read_pairs(folder, name) for name in CONTROLS[::-1]}}
 
 
-def _distance_rows(pairs: FeaturePairs, units: Units, params: Mapping[str, Any]) -> Iterator[Row]:
+def _distance_rows(pairs: FeaturePairs, who: Clusters, params: Mapping[str, Any]) -> Iterator[Row]:
     for metric, values in distances(pairs).items():
         more = dict(params) if metric == "cosine_angle_deg" else {**params, "scale": "unit"}
         if metric == "cosine_angle_deg" and "control" not in params and params["seconds"] in SPEECH2FACE_ANGLE_DEG:
             more["published"] = SPEECH2FACE_ANGLE_DEG[params["seconds"]]
-        yield mean_row(metric, "v2f", values, units, more)
+        yield mean_row(metric, "v2f", values, who, more)
 
 
-def _difference_rows(lengths: tuple[float, ...], heard: Mapping[float, FeaturePairs], units: Units) -> Iterator[Row]:
+def _difference_rows(lengths: tuple[float, ...], heard: Mapping[float, FeaturePairs], who: Clusters) -> Iterator[Row]:
     """The longest length minus the shortest, for the same people; below 0 where hearing more helps."""
     if len(lengths) < 2:
         return
@@ -159,7 +154,7 @@ def _difference_rows(lengths: tuple[float, ...], heard: Mapping[float, FeaturePa
     for metric, values in long.items():
         params = {"seconds": f"{lengths[-1]:g} - {lengths[0]:g}"}
         params |= {} if metric == "cosine_angle_deg" else {"scale": "unit"}
-        yield mean_row(f"{metric}_difference", "v2f", values - short[metric], units, params)
+        yield mean_row(f"{metric}_difference", "v2f", values - short[metric], who, params)
 
 
 def _by(metric: Metric) -> dict[str, Any]:
@@ -171,10 +166,10 @@ def _cross(pairs: FeaturePairs, metric: Metric) -> CrossScores:
     return CrossScores(VectorScores(pairs.predicted, pairs.true, metric), people, people, len(people))
 
 
-def _recall_rows(cross: CrossScores, units: Units, more: Mapping[str, Any]) -> Iterator[Row]:
+def _recall_rows(cross: CrossScores, who: Clusters, more: Mapping[str, Any]) -> Iterator[Row]:
     """R@K in the full gallery and in galleries of 100, with the paper's figure where it is of the same kind."""
     galleries = (HUNDRED,) if cross.people >= HUNDRED.size else ()
-    for row in figure_rows(cross, retrieve(cross, KS, galleries), "v2f", units.numbers, "identities", more):
+    for row in figure_rows(cross, retrieve(cross, KS, galleries), "v2f", who, "identities", more):
         place = more.get("seconds"), more["by"], row.params.get("k")
         if row.metric != "recall":
             continue
@@ -183,18 +178,18 @@ def _recall_rows(cross: CrossScores, units: Units, more: Mapping[str, Any]) -> I
         yield row
 
 
-def _ideal_rows(folder: Reconstructions, truth: DatasetFolder, units: Units) -> Iterator[Row]:
+def _ideal_rows(folder: Reconstructions, truth: DatasetFolder, who: Clusters) -> Iterator[Row]:
     """The ideal observer's recall, beside what population.json says of it."""
     cross = ideal_scores(truth, tuple(folder.people), folder.about["split_hash"])
     recorded = recorded_recall(truth, folder.about["split"], cross.people)
-    for row in _recall_rows(cross, units, {"by": IDEAL}):
+    for row in _recall_rows(cross, who, {"by": IDEAL}):
         known = row.params["gallery"] == "all" and row.params["k"] in recorded
         yield (
             replace(row, params={**row.params, "recorded": float(f"{recorded[row.params['k']]:.4g}")}) if known else row
         )
 
 
-def _notes(folder: Reconstructions, pairs: FeaturePairs, units: Units) -> list[str]:
+def _notes(folder: Reconstructions, pairs: FeaturePairs, who: Clusters) -> list[str]:
     notes = []
     if left_out := len(folder.about.get("left_out", ())):
         notes.append(f"{left_out} people left out when the folder was written, see reconstructions.json")
@@ -207,7 +202,6 @@ def _notes(folder: Reconstructions, pairs: FeaturePairs, units: Units) -> list[s
     )
     if len(pairs.true) < HUNDRED.size:
         notes.append(f"no galleries of {HUNDRED.size}: there are {len(pairs.true)} people")
-    if units.name == "speakers":
-        count = len(np.unique(units.numbers))
-        notes.append(f"{len(pairs.true)} people of {count} speakers: intervals redraw speakers")
+    if who.name == "speakers":
+        notes.append(f"{len(pairs.true)} people of {who.count} speakers: intervals redraw speakers")
     return notes

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from eval.attributes.probes import ProbeClassifier
 from eval.attributes.rows import controlled_rows, headline_rows, shuffled_rows
 from eval.faces.drawing import drawn
 from eval.faces.features import picture_features
-from eval.faces.recordings import Voice
+from eval.faces.recordings import Recording, recording_of
 from eval.metrics.classification import Comparison, of_classes
 from eval.metrics.correlation import correlation_rows
 from eval.metrics.intervals import share_row
@@ -52,7 +51,7 @@ class Population:
         expected: (N,) by measure: expectation of the logarithm of the measure given the voice; some may be absent.
     """
 
-    voices: Sequence[Voice]
+    voices: Sequence[Recording]
     gender: np.ndarray
     age_class: np.ndarray
     speakers: np.ndarray
@@ -86,16 +85,15 @@ def read_population(data: DatasetFolder, split: str) -> Population:
         if row["voice_gender"] not in GENDERS or row["voice_age_class"] not in AGE_CLASSES:
             got = f"{row['voice_gender']!r} and {row['voice_age_class']!r} for {row['identity']}"
             raise DatasetError(f"voices of gender f or m and age class {', '.join(AGE_CLASSES)}", got, "correct them")
-    speakers = [data.people[name].get("speaker") or name for name in spoken]
     voices = [
-        Voice(row["identity"], speaker, row["voice_gender"], row["voice_age_class"], partial(data.voice, rows[0]))
-        for speaker, row, rows in zip(speakers, truth, spoken.values(), strict=True)
+        recording_of(data, rows[0], row["voice_gender"], row["voice_age_class"])
+        for row, rows in zip(truth, spoken.values(), strict=True)
     ]
     return Population(
         voices,
         np.array([voice.gender for voice in voices]),
         np.array([voice.age_class for voice in voices]),
-        np.array(speakers),
+        np.array([voice.speaker for voice in voices]),
         {name: numbers(truth, f"mesh_{name}", positive=True) for name in MEASURED},
         {name: numbers(truth, f"expected_{name}") for name in MEASURED if truth[0].get(f"expected_{name}")},
     )
@@ -103,7 +101,7 @@ def read_population(data: DatasetFolder, split: str) -> Population:
 
 def reconstruct(
     pipeline: Speech2FacePipeline,
-    voices: Sequence[Voice],
+    voices: Sequence[Recording],
     probes: ProbeClassifier,
     seconds: float,
     detector: LandmarkDetector | None,

@@ -25,6 +25,7 @@ from eval.embeddings.groups import Grouping
 from eval.embeddings.retrieval import figure_rows, retrieve
 from eval.embeddings.sampled_matching import accuracy_rows, mean_over_trials, wins
 from eval.metrics.bootstrap import bootstrap_accuracy
+from eval.metrics.clusters import Clusters
 from eval.metrics.n_way import n_way
 from eval.metrics.two_way import WEIGHTINGS, accuracy, win_table
 from eval.results import Direction, Report, Row
@@ -45,7 +46,7 @@ Kind = Literal["matching", "verification", "retrieval"]
 
 
 def evaluate_list(
-    embeddings: Embeddings, kind: Kind, files: Sequence[str | Path], skip_missing: bool, clusters: Int[np.ndarray, " J"]
+    embeddings: Embeddings, kind: Kind, files: Sequence[str | Path], skip_missing: bool, clusters: Clusters
 ) -> Report:
     """Evaluate one list.
 
@@ -54,7 +55,7 @@ def evaluate_list(
         kind: what the list asks.
         files: one file, or two that belong together; see `eval.trial_lists.formats`.
         skip_missing: leave out and count lines whose files the folder lacks, instead of refusing the list.
-        clusters: (J,) people who are one independent unit share a number.
+        clusters: of the J people.
 
     Returns:
         Report "list/1": rows of group "list", n counting the people whose probes are asked about. An accuracy comes
@@ -83,7 +84,7 @@ def evaluate_list(
 class _Task:
     """A list and the folder that it is evaluated on."""
 
-    def __init__(self, embeddings: Embeddings, skip_missing: bool, clusters: np.ndarray, name: str) -> None:
+    def __init__(self, embeddings: Embeddings, skip_missing: bool, clusters: Clusters, name: str) -> None:
         self.embeddings, self.skip_missing, self.clusters, self.name = embeddings, skip_missing, clusters, name
         self.notes: list[str] = []
         self.index = {side.name: PathIndex(side, embeddings.identities) for side in (embeddings.voice, embeddings.face)}
@@ -156,13 +157,13 @@ class _Task:
         """Every N-tuple of distinct people, for both weightings of the probes."""
         cross, people = self.cross(direction), len(self.embeddings.identities)
         ways = [count for count in ways if count <= people]
-        found = n_way(cross, max(ways), "identities", self.clusters) if max(ways, default=2) > 2 else None
+        found = n_way(cross, max(ways), "identities", self.clusters.numbers) if max(ways, default=2) > 2 else None
         table = win_table(cross) if 2 in ways else None
         for weighting in WEIGHTINGS:
             for count in ways:
                 if count == 2 and table is not None:
                     value = float(accuracy(table, weighting, "identities")[0])
-                    limits = bootstrap_accuracy(table, weighting, "identities", None, self.clusters)
+                    limits = bootstrap_accuracy(table, weighting, "identities", None, self.clusters.numbers)
                     method = "bootstrap over clusters of people"
                 elif found is not None:
                     value = float(found.accuracy(weighting)[count - 2])

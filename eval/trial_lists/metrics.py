@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from eval.metrics.intervals import cluster_draws, percentile_interval
+from eval.metrics.clusters import Clusters
+from eval.metrics.intervals import percentile_interval
 from eval.metrics.ranks import all_tied, precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.roc import RocCounts, auc, eer
 from eval.metrics.scores import ROWS, CrossScores, Scores
@@ -44,7 +45,7 @@ def roc_rows(
     keys: Int[np.ndarray, " L"],
     same: Bool[np.ndarray, " L"],
     person: Int[np.ndarray, " L"],
-    clusters: Int[np.ndarray, " J"],
+    clusters: Clusters,
     params: Mapping[str, Any],
 ) -> Iterator[Row]:
     """AUC and EER of pairs, with the interval of redrawn people; a pair counts as often as its probe's person.
@@ -53,7 +54,7 @@ def roc_rows(
         keys: (L,) scores as whole numbers, higher is more alike.
         same: (L,) whether a pair is of one person; both kinds are there.
         person: (L,) whose probe each pair has.
-        clusters: (J,) the independent unit that each person belongs to.
+        clusters: of the J people.
         params: of the rows.
 
     Returns:
@@ -62,9 +63,9 @@ def roc_rows(
     place = np.unique(keys, return_inverse=True)[1]
     asked = np.unique(person)
     values = _roc_figures(place, same, np.ones(len(keys)))
-    index, draws = np.searchsorted(asked, person), cluster_draws(clusters[asked])
-    drawn = np.array([_roc_figures(place, same, weights[index]) for weights in draws]).T
-    several = len(np.unique(clusters[asked])) > 1
+    index, clusters = np.searchsorted(asked, person), clusters.of(asked)
+    drawn = np.array([_roc_figures(place, same, weights[index]) for weights in clusters.draws]).T
+    several = clusters.count > 1
     method = "bootstrap over clusters of the probes' people" if several else "none: one cluster of people"
     counts = {"trials": len(keys), "matched": int(same.sum())}
     for metric, value, part in zip(("auc", "eer"), values, drawn, strict=True):

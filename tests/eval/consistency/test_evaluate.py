@@ -19,16 +19,16 @@ from eval.consistency.group_rows import CLIPS, SEGMENTS, averaging_rows, control
 from eval.consistency.segments import Parts, Window, durations, predicted_features
 from eval.faces.recordings import Recording, reader_recordings, split_recordings
 from eval.metrics import variance_components
+from eval.metrics.clusters import Clusters, measured_row
+from eval.metrics.scores import unit
 from eval.metrics.variance_components import (
     Groups,
-    Independent,
     components,
-    dealt,
     grouped,
     mean_over,
     recognition_table,
+    shuffled,
     shuffled_components,
-    unit,
     within_cosines,
     won,
 )
@@ -83,7 +83,7 @@ def recording(person, sound, speaker=None, gender="", source=None, face=None):
     def read(rate):
         return load((sound, RATE), rate).waveform
 
-    return Recording(person, speaker or person, gender, source or person, read, face)
+    return Recording(person, person, speaker or person, gender, source or person, read, face=face)
 
 
 def raw(*groups, speakers=None, genders=None):
@@ -143,7 +143,7 @@ def test_known_variances_are_recovered_whatever_the_sizes():
     assert parts.within[0] == pytest.approx(6, rel=0.03)
     assert parts.between[0] == pytest.approx(6 * 0.25, rel=0.06)
     assert parts.icc[0] == pytest.approx(0.2, abs=0.015)  # its standard error is 0.005
-    row = Independent(groups.speakers).row("icc", lambda draws: components(groups, draws).icc, {})
+    row = measured_row(Clusters(groups.speakers), "icc", lambda draws: components(groups, draws).icc, {})
     assert row.ci_low < 0.2 < row.ci_high
     assert row.ci_high - row.ci_low < 0.05
 
@@ -210,7 +210,7 @@ def test_figures_of_groups_by_brute_force(level):
 
 def test_two_people_of_one_speaker_never_meet():
     groups = random_groups(4)
-    table, who = recognition_table(groups), Independent(["s", "s", "t", "t"])
+    table, who = recognition_table(groups), Clusters(["s", "s", "t", "t"])
     sides = who.different
     assert sides.tolist() == [[False, False, True, True]] * 2 + [[True, True, False, False]] * 2
     alone = np.array([[1.0, 1, 0, 0], [3, 0, 0, 0]])
@@ -218,18 +218,7 @@ def test_two_people_of_one_speaker_never_meet():
     assert np.isnan(mean_over(table.wins, sides)(alone)).all()
 
 
-def test_shared_speakers_widen_the_interval():
-    values = np.repeat(np.random.default_rng(0).normal(size=20), 10)
-    rows = [
-        Independent(names).row("m", lambda draws: draws @ values / draws.sum(1), {})
-        for names in (np.arange(200), np.repeat(np.arange(20), 10))
-    ]
-    assert rows[1].ci_high - rows[1].ci_low > 2.5 * (rows[0].ci_high - rows[0].ci_low)
-    assert [row.ci_method for row in rows] == ["bootstrap over people", "bootstrap over speakers"]
-    assert [row.params for row in rows] == [{}, {"speakers": 20}]
-
-
-def test_shuffled_deals_have_no_groups():
+def test_shuffled_rows_have_no_groups():
     groups = random_groups(40, noise=0.3, sizes=(2, 4))
     rows = control_rows(groups, SEGMENTS, np.ones(5), 1.0, {})
     real = group_rows(groups, SEGMENTS, 1.0, {})
@@ -246,11 +235,11 @@ def test_shuffled_deals_have_no_groups():
     assert found(real, "segment_recognition").value > 0.85
 
 
-def test_shuffled_figures_are_those_of_each_deal(monkeypatch):
+def test_shuffled_figures_are_those_of_each_permutation(monkeypatch):
     monkeypatch.setattr(variance_components, "SHUFFLES", 1)
     groups = random_groups()
     cosines, parts = shuffled_components(groups, 3)
-    one = dealt(groups, 3)
+    one = shuffled(groups, 3)
     assert not np.allclose(one.features, groups.features)
     assert cosines == pytest.approx([within_cosines(one).mean()])
     assert np.allclose(np.array(parts), np.array(components(one, once(one))))
@@ -309,7 +298,7 @@ def test_the_other_half_is_made_of_other_rows():
 
 def test_pairs_and_their_control_by_hand():
     table = np.array([[0.9, 0.1, 0.5], [0.2, 0.8, 0.3], [0.4, 0.6, 0.7]])
-    own, control = paired_rows("m", table.diagonal(), table, Independent(["s", "s", "t"]), {"k": 1})
+    own, control = paired_rows("m", table.diagonal(), table, Clusters(["s", "s", "t"]), {"k": 1})
     assert own.value == pytest.approx(0.8)
     assert control.value == pytest.approx((0.5 + 0.3 + 0.4 + 0.6) / 4)
     assert control.params == {"k": 1, "control": "shuffled", "speakers": 2}
@@ -578,6 +567,7 @@ def test_recordings_of_a_split(tmp_path):
         ("id5", "s5", "m", "voices/id4.wav"),
         ("id6", "id6", "", "voices/id6.wav"),
     ]
+    assert [(one.name, one.age_class) for one in heard] == [("id4", ""), ("id4_0.25", ""), ("id6", "")]
     assert [len(one.read(RATE)) for one in heard] == [RATE, 0.75 * RATE, RATE]
     assert heard[2].face is None
     assert not np.allclose(heard[0].face, heard[1].face)
@@ -596,6 +586,7 @@ def test_readers_are_those_no_training_heard(tmp_path):
         ("r1", "r1", "f", None),
         ("r3", "r3", "m", None),
     ]
+    assert [(one.name, one.age_class) for one in heard] == [("r1", "adult"), ("r3", "adult")]
     assert len(heard[1].read(RATE)) == RATE
     write_csv(tmp_path / "speakers.csv", table[1:2])
     with pytest.raises(DatasetError, match="dev speakers"):

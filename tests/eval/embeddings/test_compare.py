@@ -19,6 +19,7 @@ from eval.embeddings.compare import (
 )
 from eval.embeddings.folder import Embeddings, Samples, read_embeddings
 from eval.embeddings.groups import clusters, grouping, groupings, of_people
+from eval.metrics.clusters import Clusters
 from eval.metrics.intervals import cluster_draws
 from eval.metrics.scores import CrossScores, TableScores
 from eval.metrics.two_way import WEIGHTINGS, accuracy, win_table
@@ -55,7 +56,7 @@ CHOICE = ("samples", "identities")
 
 
 def test_rows_are_the_exact_figures_of_each_system():
-    report = compare(A, B, groupings(A, ["U", "G"]), clusters(A)[0], *CHOICE, draws=300, triplets=500)
+    report = compare(A, B, groupings(A, ["U", "G"]), clusters(A), *CHOICE, draws=300, triplets=500)
     assert report.protocol == "compare/1"
     assert [row.metric for row in report.rows] == ["accuracy", "accuracy", "accuracy_difference", "mcnemar"] * 4
     assert [(row.direction, row.group) for row in report.rows[::4]] == [
@@ -98,7 +99,7 @@ def mcnemar_p(b: int, c: int) -> float:
 
 def test_the_paired_interval_is_narrower_than_the_unpaired():
     alike = system(0.5, 3)
-    report = compare(B, alike, groupings(A, ["U"]), clusters(A)[0], *CHOICE, draws=500, triplets=50)
+    report = compare(B, alike, groupings(A, ["U"]), clusters(A), *CHOICE, draws=500, triplets=50)
     row = report.rows[2]
     draws = [cluster_draws(np.arange(24), 500, seed) for seed in (0, 9)]
     tables = [win_table(side.cross("v2f")) for side in (B, alike)]
@@ -110,12 +111,12 @@ def test_the_paired_interval_is_narrower_than_the_unpaired():
 
 
 def test_a_system_against_itself_and_the_other_way_round():
-    report = compare(A, A, groupings(A, ["U"]), clusters(A)[0], *CHOICE, draws=50, triplets=50)
+    report = compare(A, A, groupings(A, ["U"]), clusters(A), *CHOICE, draws=50, triplets=50)
     difference, test = report.rows[2:4]
     assert (difference.value, difference.ci_low, difference.ci_high, difference.params["p"]) == (0, 0, 0, 1)
     assert (test.value, test.params["b"], test.params["c"]) == (1, 0, 0)
     there, back = (
-        compare(x, y, groupings(A, ["U"]), clusters(A)[0], *CHOICE, draws=50, triplets=200).rows[2:4]
+        compare(x, y, groupings(A, ["U"]), clusters(A), *CHOICE, draws=50, triplets=200).rows[2:4]
         for x, y in ((A, B), (B, A))
     )
     assert there[0].value == -back[0].value
@@ -124,7 +125,7 @@ def test_a_system_against_itself_and_the_other_way_round():
 
 def test_speakers_are_redrawn_whole_and_named():
     units = np.arange(24) // 6
-    report = compare(A, B, groupings(A, ["U"]), units, *CHOICE, draws=400, triplets=50)
+    report = compare(A, B, groupings(A, ["U"]), Clusters(units), *CHOICE, draws=400, triplets=50)
     assert report.rows[2].ci_method == "paired bootstrap over clusters of people"
     draws = cluster_draws(units, 400, 0)
     values = accuracy(win_table(A.cross("v2f")), *CHOICE, None, draws)
@@ -189,7 +190,7 @@ def test_who_meets_nobody_is_never_drawn():
 def test_samples_are_found_by_their_cells_in_any_order():
     order = RANDOM.permutation(72)
     mixed = replace(B, voice=picked(B.voice, order), face=picked(B.face, order[::-1]))
-    choice = (groupings(A, ["U", "G"]), clusters(A)[0], *CHOICE, 100, 0, 200)
+    choice = (groupings(A, ["U", "G"]), clusters(A), *CHOICE, 100, 0, 200)
     assert compare(A, mixed, *choice).json() == compare(A, B, *choice).json()
 
 
@@ -217,7 +218,7 @@ def test_only_samples_of_both_count_and_the_rest_is_said():
         "3 voice rows that only B has left out",
         "1 people of A without a voice and a face in both left out",
     ]
-    report = compare(fewer_a, fewer_b, groupings(A, ["G"]), clusters(A)[0], *CHOICE, draws=20, triplets=20)
+    report = compare(fewer_a, fewer_b, groupings(A, ["G"]), clusters(A), *CHOICE, draws=20, triplets=20)
     assert report.rows[0].n == 23
     exact = accuracy(win_table(b.cross("v2f")), *CHOICE, grouping(b, "G").allowed)[0]
     assert report.rows[1].value == pytest.approx(exact, abs=1e-12)
@@ -255,7 +256,7 @@ def without_paths(embeddings: Embeddings, rows=range(72)) -> Embeddings:
 
 
 def test_without_a_path_the_order_counts():
-    choice = (groupings(A, ["U"]), clusters(A)[0], *CHOICE, 50, 0, 100)
+    choice = (groupings(A, ["U"]), clusters(A), *CHOICE, 50, 0, 100)
     assert compare(without_paths(A), without_paths(B), *choice).rows == compare(A, B, *choice).rows
     assert compare(A, without_paths(B), *choice).rows == compare(A, B, *choice).rows
     chosen = np.arange(24) > 1  # B does not know the first two people
@@ -284,7 +285,7 @@ def test_other_splits_and_empty_groups_are_said_not_refused():
     nobody = picked(A.voice, range(72))
     nobody.columns["age"] = [""] * 72
     a = replace(A, voice=nobody)
-    report = compare(a, other, groupings(a, ["A", "U"]), clusters(A)[0], *CHOICE, draws=20, triplets=20)
+    report = compare(a, other, groupings(a, ["A", "U"]), clusters(A), *CHOICE, draws=20, triplets=20)
     assert report.split_hash == "h"
     assert {row.group for row in report.rows} == {"U"}
     assert report.notes == [

@@ -121,15 +121,15 @@ def test_who_is_left_out():
 
 
 def test_people_of_one_speaker_are_one_unit():
-    units, kind = clusters(PEOPLE)
-    assert kind == "speakers"
+    found = clusters(PEOPLE)
+    units = found.numbers
+    assert (found.name, found.shared, found.count) == ("speakers", True, 3)
     assert units[1] == units[3]  # b and d speak with the voice of s
     assert units[2] == units[4]  # c is their own speaker, and e speaks with the voice of c
-    assert len(np.unique(units)) == 3
     plain = {"identity": ["a", "b"], "speaker": ["", ""]}
-    assert clusters(embeddings(plain, {"identity": ["a", "b"]}))[1] == "people"
-    nobody, kind = clusters(embeddings({"identity": ["b", "a"]}, {"identity": ["a", "b"]}))
-    assert (sorted(nobody.tolist()), kind) == ([0, 1], "people")
+    assert clusters(embeddings(plain, {"identity": ["a", "b"]})).name == "people"
+    nobody = clusters(embeddings({"identity": ["b", "a"]}, {"identity": ["a", "b"]}))
+    assert (sorted(nobody.numbers.tolist()), nobody.name) == ([0, 1], "people")
 
 
 def test_some_people_keep_their_rows():

@@ -1,4 +1,4 @@
-"""Retrieval from the full gallery: against scikit-learn, every order of what ties, FAISS, and by hand."""
+"""Retrieval from the full gallery: against scikit-learn, every order of what ties, and by hand."""
 
 from itertools import permutations
 from types import SimpleNamespace
@@ -9,8 +9,9 @@ from sklearn.metrics import average_precision_score
 
 from eval.embeddings.controls import constant
 from eval.embeddings.folder import Embeddings, Samples
-from eval.embeddings.retrieval import METHOD, evaluate, over_people, recall_by_index, retrieve
+from eval.embeddings.retrieval import METHOD, evaluate, over_people, retrieve
 from eval.metrics import ranks
+from eval.metrics.clusters import Clusters
 from eval.metrics.random_galleries import RandomGallery
 from eval.metrics.ranks import precision_and_recall, probes_at_a_time, rank_profiles
 from eval.metrics.scores import CrossScores, TableScores, VectorScores
@@ -142,7 +143,7 @@ def rows_of(report) -> dict:
 @pytest.mark.parametrize("weighting", ["samples", "identities"])
 def test_rows_are_means_over_probes_or_people(weighting):
     embeddings = people()
-    rows = rows_of(evaluate(embeddings, np.arange(8), weighting, (1, 5), (PAIR, FOUR)))
+    rows = rows_of(evaluate(embeddings, Clusters(range(8)), weighting, (1, 5), (PAIR, FOUR)))
     for direction, probes in (("v2f", embeddings.voice), ("f2v", embeddings.face)):
         cross = embeddings.cross(direction)
         scores = cross.scores.keys(np.arange(len(probes.identity)), slice(None))
@@ -163,21 +164,23 @@ def test_rows_are_means_over_probes_or_people(weighting):
 
 
 def test_good_embeddings_are_good_and_shuffled_ones_are_not():
-    report = evaluate(people(noise=0.01), np.arange(8), "samples", (1,), (FOUR,))
+    report = evaluate(people(noise=0.01), Clusters(range(8)), "samples", (1,), (FOUR,))
     rows = rows_of(report)
     assert report.protocol == "retrieval/1"
     for direction in ("v2f", "f2v"):
         assert all(row.value == pytest.approx(1) for key, row in rows.items() if key[1] == direction and not key[4])
         control = rows["map", direction, "all", None, "shuffled"]
         assert control.value < 2 * control.chance
-    assert not any(key[4] for key in rows_of(evaluate(people(), np.arange(8), ks=(1,), galleries=(), control=False)))
+    assert not any(
+        key[4] for key in rows_of(evaluate(people(), Clusters(range(8)), ks=(1,), galleries=(), control=False))
+    )
 
 
 def test_people_with_too_few_candidates_are_counted():
     wants = RandomGallery("wants three", 4, 3, (1,))
     never = RandomGallery("never", 100, 1, (1,), precision=True)
     embeddings = people()
-    report = evaluate(embeddings, np.arange(8), "samples", (1,), (wants, never), control=False)
+    report = evaluate(embeddings, Clusters(range(8)), "samples", (1,), (wants, never), control=False)
     rows = rows_of(report)
     assert "noted before" in report.notes
     for direction, candidate, probe in (("v2f", "face", "voice"), ("f2v", "voice", "face")):
@@ -198,79 +201,27 @@ def test_intervals_redraw_clusters():
     clusters = np.repeat(np.arange(50), 4)
     means = random.random(50)[clusters]
     weights = 0.1 + means**2
-    value, low, high, method = over_people(np.r_[means, np.nan], np.r_[weights, 5], np.r_[clusters, 50])
+    value, low, high, method = over_people(np.r_[means, np.nan], np.r_[weights, 5], Clusters(np.r_[clusters, 50]))
     assert value == pytest.approx(np.average(means, weights=weights))
     sums, totals = np.bincount(clusters, means * weights), np.bincount(clusters, weights)
     error = np.sqrt(((sums - value * totals) ** 2).sum()) / totals.sum()  # of a ratio of sums over clusters
     assert (high - low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.1)
     assert low < value < high
     assert method == "bootstrap over speakers, gallery fixed"
-    alone = over_people(means, weights, np.arange(200))
+    alone = over_people(means, weights, Clusters(np.arange(200)))
     assert alone[3] == METHOD == "bootstrap over people, gallery fixed"
     assert alone[2] - alone[1] < 0.65 * (high - low)
-    assert over_people(means, np.ones(200), np.zeros(200, int)) == (pytest.approx(means.mean()), None, None, NO_METHOD)
+    assert over_people(means, np.ones(200), Clusters(np.zeros(200))) == (
+        pytest.approx(means.mean()),
+        None,
+        None,
+        NO_METHOD,
+    )
 
 
 def test_places_from_one():
     with pytest.raises(UsageError, match="places K from 1"):
         retrieve(people().cross("v2f"), (0, 1))
-
-
-class IndexFlatIP:
-    """Stands for FAISS: exact inner products, in float32 only."""
-
-    def __init__(self, vectors):
-        self.vectors, self.ntotal = vectors, len(vectors)
-
-    def search(self, queries, k):
-        assert queries.dtype == np.float32
-        nearest = np.argsort(-queries @ self.vectors.T, axis=1)[:, :k]
-        return np.zeros(nearest.shape), nearest
-
-
-class IndexIVFFlat(IndexFlatIP):
-    pass
-
-
-def unit(samples: Samples) -> np.ndarray:
-    return samples.vectors / np.linalg.norm(samples.vectors, axis=1, keepdims=True)
-
-
-def test_recall_by_an_exact_index_only():
-    embeddings = people()
-    voice, face = embeddings.voice, embeddings.face
-    given = (unit(voice).astype(np.float64), voice.identity, face.identity)
-    exact = retrieve(embeddings.cross("v2f"), (7, 40, 1)).values[:, 1:]
-    np.testing.assert_array_equal(recall_by_index(IndexFlatIP(unit(face)), *given, (7, 40, 1)), exact)
-    assert 0 < exact[:, 2].mean() < exact[:, 0].mean() < 1
-    with pytest.raises(UsageError, match="approximate recall is not recall"):
-        recall_by_index(IndexIVFFlat(unit(face)), *given, (1,))
-    with pytest.raises(UsageError, match="index of 40 candidates, got 39"):
-        recall_by_index(IndexFlatIP(unit(face)[1:]), *given, (1,))
-    for ks in ((0, 1), (1, 41)):
-        with pytest.raises(UsageError, match="places K from 1 to 40"):
-            recall_by_index(IndexFlatIP(unit(face)), *given, ks)
-
-
-def test_recall_by_faiss():
-    faiss = pytest.importorskip("faiss")
-    embeddings = people()
-    voice, face = embeddings.voice, embeddings.face
-    scores = VectorScores(voice.vectors, face.vectors, "l2")
-    by_distance = CrossScores(scores, voice.identity, face.identity, 8)
-    for make, vectors, cross in (
-        (faiss.IndexFlatIP, unit, embeddings.cross("v2f")),
-        (faiss.IndexFlatL2, lambda samples: samples.vectors, by_distance),
-        (faiss.IndexFlat, lambda samples: samples.vectors, by_distance),
-    ):
-        index = make(6)
-        index.add(vectors(face))
-        found = recall_by_index(index, vectors(voice), voice.identity, face.identity, (1, 5))
-        np.testing.assert_array_equal(found, retrieve(cross, (1, 5)).values[:, 1:])
-    index = faiss.IndexHNSWFlat(6, 8)
-    index.add(face.vectors)
-    with pytest.raises(UsageError, match="got IndexHNSWFlat"):
-        recall_by_index(index, voice.vectors, voice.identity, face.identity, (1,))
 
 
 def test_scores_from_a_table_need_no_vectors():

@@ -11,6 +11,7 @@ from eval.embeddings.checkpoint_heads import head_scorers
 from eval.embeddings.folder import Embeddings, Samples
 from eval.embeddings.groups import Grouping
 from eval.embeddings.sampled_matching import JointScorers, asked, draw_tuples, evaluate_joint, mean_over_trials, wins
+from eval.metrics.clusters import Clusters
 from eval.metrics.n_way import n_way
 from eval.metrics.two_way import accuracy, win_table
 from s2f.checkpoints.provenance import weights_sha256
@@ -120,7 +121,7 @@ def test_a_pair_scorer_is_found_as_good_as_it_is(direction, weighting):
 def test_report_of_a_pair_scorer():
     embeddings = folder()
     halves = Grouping("G", ("gender",), np.array([0, 0, 0, 1, 1, 1, 2, -1]), ("f", "m", "x"))
-    report = evaluate_joint(embeddings, dots(embeddings), ["v2f", "f2v"], [EVERYBODY, halves], np.arange(PEOPLE))
+    report = evaluate_joint(embeddings, dots(embeddings), ["v2f", "f2v"], [EVERYBODY, halves], Clusters(range(PEOPLE)))
     rows = [row for row in report.rows if row.direction == "v2f"]
     assert [(row.group, row.params.get("control")) for row in rows] == [
         (group, None) for group in ("U", "U", "G", "G", "G: f", "G: f", "G: m", "G: m")
@@ -148,14 +149,14 @@ def test_report_of_a_pair_scorer():
 
 def test_clusters_are_redrawn_together():
     person, values = np.repeat(np.arange(8), 50), np.repeat([1.0, 0, 1, 0, 1, 0, 1, 0], 50)
-    apart = mean_over_trials(person, values, np.arange(8))
-    pairs = mean_over_trials(person, values, np.arange(8) // 2)
+    apart = mean_over_trials(person, values, Clusters(np.arange(8)))
+    pairs = mean_over_trials(person, values, Clusters(np.arange(8) // 2))
     assert apart[0] == pairs[0] == 0.5
     assert apart[2] - apart[1] > 0.4
     assert pairs[2] - pairs[1] == pytest.approx(0), "each pair of people has both outcomes"
-    weighted = mean_over_trials(person, values, np.arange(8), np.where(values > 0, 3.0, 1.0))
+    weighted = mean_over_trials(person, values, Clusters(np.arange(8)), np.where(values > 0, 3.0, 1.0))
     assert weighted[0] == pytest.approx(0.75)
-    few = mean_over_trials(person[:50], values[:50], np.arange(8))
+    few = mean_over_trials(person[:50], values[:50], Clusters(np.arange(8)))
     assert few[:3] == (1.0, None, None)
 
 
@@ -202,7 +203,7 @@ def test_heads_are_asked_in_their_directions(saved, name, directions, ways):
     embeddings = joint(saved[name])
     scorers = head_scorers(embeddings)
     assert list(scorers.ask) == directions
-    report = evaluate_joint(embeddings, scorers, directions, [EVERYBODY], np.arange(PEOPLE), ways, 300)
+    report = evaluate_joint(embeddings, scorers, directions, [EVERYBODY], Clusters(range(PEOPLE)), ways, 300)
     for direction in directions:
         identities = (PROBES, CANDIDATES) if direction == "v2f" else (CANDIDATES, PROBES)
         drawn = draw_tuples(*identities, PEOPLE, ways, 300)
@@ -221,7 +222,7 @@ def test_heads_are_asked_in_their_directions(saved, name, directions, ways):
         assert found.value == pytest.approx(np.mean(won))
     if other := {"v2f", "f2v"} - set(directions):
         with pytest.raises(UsageError, match=f"directions of this head: {directions[0]}, got {other.pop()}"):
-            evaluate_joint(embeddings, scorers, ["v2f", "f2v"], [EVERYBODY], np.arange(PEOPLE))
+            evaluate_joint(embeddings, scorers, ["v2f", "f2v"], [EVERYBODY], Clusters(range(PEOPLE)))
 
 
 def test_other_weights_are_refused(saved):
@@ -246,10 +247,10 @@ def test_tracks_of_several_rows_are_averaged(saved):
     voice = torch.from_numpy(embeddings.voice.vectors[3])
     expected = track_probabilities(saved["static"].model.head, voice, (first, second))
     assert scores[0] == pytest.approx(expected.numpy(), abs=1e-6)
-    report = evaluate_joint(embeddings, scorers, ["v2f"], [EVERYBODY], np.arange(PEOPLE), count=50)
+    report = evaluate_joint(embeddings, scorers, ["v2f"], [EVERYBODY], Clusters(range(PEOPLE)), count=50)
     assert report.rows[0].params["trials"] == 50
     with pytest.raises(UsageError, match="two tracks to be compared, got 3"):
-        evaluate_joint(embeddings, scorers, ["v2f"], [EVERYBODY], np.arange(PEOPLE), n_ways=3, count=50)
+        evaluate_joint(embeddings, scorers, ["v2f"], [EVERYBODY], Clusters(range(PEOPLE)), n_ways=3, count=50)
     for name in ("nway", "pairs"):
         with pytest.raises(UsageError, match="an SVHF head trained for v2f"):
             head_scorers(joint(saved[name], track=tracks))

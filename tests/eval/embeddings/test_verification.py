@@ -10,6 +10,7 @@ from scipy.stats import norm
 from eval.embeddings.folder import Embeddings, Samples
 from eval.embeddings.groups import Grouping
 from eval.embeddings.verification import _density_share, evaluate, intervals
+from eval.metrics.clusters import Clusters
 from eval.metrics.roc import EqualError, RocCounts, auc, eer, roc_counts
 from eval.metrics.scores import CrossScores, TableScores
 from s2f.errors import UsageError
@@ -157,7 +158,7 @@ SEX = Grouping("G", ("gender",), np.array([*([0, 1] * 10), 2, -1, -1, -1]), ("f"
 
 def test_rows_of_groups_and_controls(population: Embeddings):
     clusters = np.arange(24) // 2
-    report = evaluate(population, [EVERYBODY, SEX], clusters)
+    report = evaluate(population, [EVERYBODY, SEX], Clusters(clusters))
     rows = {(row.metric, row.group, row.params.get("control")): row for row in report.rows}
     groups = [("U", None), ("U", "shuffled"), ("U", "constant"), ("G", None), ("G: f", None), ("G: m", None)]
     assert list(rows) == [(metric, *group) for group in groups for metric in ("auc", "eer")]
@@ -185,7 +186,7 @@ def test_rows_of_groups_and_controls(population: Embeddings):
 
 
 def test_controls_are_at_chance(population: Embeddings):
-    rows = evaluate(population, [EVERYBODY], np.arange(24)).rows
+    rows = evaluate(population, [EVERYBODY], Clusters(range(24))).rows
     constant = [row for row in rows if row.params.get("control") == "constant"]
     assert [(row.value, row.ci_low, row.ci_method) for row in constant] == [
         (0.5, None, "none: no spread between people")
@@ -195,14 +196,14 @@ def test_controls_are_at_chance(population: Embeddings):
             assert row.ci_low < 0.5 < row.ci_high
             assert row.params["matched"] == 24 * 25
     assert all(not row.ci_low < 0.5 < row.ci_high for row in rows if "control" not in row.params)
-    assert {row.params.get("control") for row in evaluate(population, [SEX], np.arange(24)).rows} == {None}
-    assert len(evaluate(population, [EVERYBODY], np.arange(24), control=False).rows) == 2
+    assert {row.params.get("control") for row in evaluate(population, [SEX], Clusters(range(24))).rows} == {None}
+    assert len(evaluate(population, [EVERYBODY], Clusters(range(24)), control=False).rows) == 2
 
 
 def test_a_grouping_that_compares_nobody(population: Embeddings):
     alone = Grouping("N", ("nationality",), np.arange(24), tuple(f"c{cell}" for cell in range(24)))
     unknown = Grouping("A", ("age",), np.full(24, -1), ())
-    report = evaluate(population, [alone, unknown], np.arange(24))
+    report = evaluate(population, [alone, unknown], Clusters(range(24)))
     assert not report.rows
     assert list(report.notes[1:]) == [
         "N: 24 people left out, alone in their cell",
@@ -214,7 +215,7 @@ def test_a_grouping_that_compares_nobody(population: Embeddings):
 
 def test_bad_input(population: Embeddings):
     with pytest.raises(UsageError, match="a cluster for each of 24 people"):
-        evaluate(population, [EVERYBODY], np.arange(23))
+        evaluate(population, [EVERYBODY], Clusters(range(23)))
     cross = population.cross("v2f")
     with pytest.raises(UsageError, match="a cell for each of 24 people"):
         intervals(cross, roc_counts(cross), np.arange(24), np.zeros(3, int))

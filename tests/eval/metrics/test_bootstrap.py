@@ -6,7 +6,7 @@ from scipy import stats
 
 from eval.metrics import bootstrap
 from eval.metrics.bootstrap import bootstrap_accuracy, redrawn_accuracy, size_curve, subset_accuracies
-from eval.metrics.intervals import binomial_interval, cluster_draws, percentile_interval
+from eval.metrics.intervals import binomial_interval, cluster_draws
 from eval.metrics.two_way import WEIGHTINGS, WinTable, accuracy
 from s2f.errors import UsageError
 
@@ -73,13 +73,6 @@ def test_blocks_of_draws_change_nothing(monkeypatch):
     monkeypatch.setattr(bootstrap, "accuracy", lambda *given: seen.append(len(given[4])) or accuracy(*given))
     np.testing.assert_allclose(redrawn_accuracy(whole, "samples", "samples", None, draws), together, rtol=1e-12)
     assert seen == [7] * 7 + [1]
-
-
-def test_percentiles_drop_draws_without_a_value():
-    values = np.arange(101.0)
-    assert percentile_interval(values) == (2.5, 97.5)
-    assert percentile_interval(np.append(values, [np.nan] * 40)) == (2.5, 97.5)
-    assert np.isnan(percentile_interval(np.full(3, np.nan))).all()
 
 
 def test_bootstrap_interval_is_made_of_redrawn_accuracies():

@@ -11,8 +11,9 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusio
 
 from eval.attributes.plots import draw_confusions
 from eval.attributes.rows import attribute_rows, controlled_rows, error_rows, headline_rows, shuffled_rows
-from eval.metrics.classification import Comparison, balanced, deal, kappa, of_classes, prior_only, prior_random
+from eval.metrics.classification import Comparison, balanced, kappa, of_classes, prior_only, prior_random
 from eval.metrics.intervals import cluster_draws, share_interval
+from eval.metrics.permutations import speaker_permutations
 from eval.results import UNDEFINED, Report
 from s2f.errors import UsageError
 
@@ -269,7 +270,7 @@ def test_recalls_have_their_control():
     assert rows[len(plain) : len(plain) + len(shuffled)] == shuffled
     recalled = rows[len(plain) + len(shuffled) :]
     assert [(row.metric, row.group) for row in recalled] == [("age_class_recall", name) for name in NAMES[:2]]
-    orders = deal(compared.speakers, 1000, np.random.default_rng(0))
+    orders = speaker_permutations(compared.speakers, 1000)
     for row, name, n in zip(recalled, NAMES, (30, 10), strict=False):
         draws = [(answers[order][reference == name] == name).mean() for order in orders]
         assert (row.value, row.n) == (pytest.approx(np.mean(draws)), n)
@@ -280,21 +281,6 @@ def test_recalls_have_their_control():
     assert np.mean([row.value for row in recalled]) == pytest.approx(0.5, abs=0.02)
     constant = controlled_rows(compare(reference, ["child"] * 40), "v2f", {})
     assert [found(constant, "recall", name, control="shuffled").value for name in NAMES[:2]] == [1, 0]
-
-
-def test_a_deal_is_a_permutation_and_keeps_speakers_together():
-    random = np.random.default_rng(0)
-    speakers = np.array(["b", "a", "c", "a", "b", "c"])
-    orders = deal(speakers, 300, random)
-    assert (np.sort(orders, axis=1) == np.arange(6)).all()
-    names = speakers[orders]
-    for one, other in ((0, 4), (1, 3), (2, 5)):
-        assert (names[:, one] == names[:, other]).all()
-    assert len({tuple(order) for order in orders.tolist()}) == 6 * 2**3  # every deal of speakers, either way round
-    alone = deal(np.arange(3), 3000, random)
-    times = np.unique(alone, axis=0, return_counts=True)[1]
-    assert len(times) == 6
-    assert (abs(times - 500) < 100).all()
 
 
 def test_shared_speakers_widen_the_control():

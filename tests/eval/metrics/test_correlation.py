@@ -13,7 +13,7 @@ from eval.metrics.correlation import (
     weighted_correlations,
     without_cell_means,
 )
-from eval.metrics.intervals import cluster_draws, interval, spread
+from eval.metrics.intervals import cluster_draws, interval
 
 RANDOM = np.random.default_rng(0)
 A = RANDOM.normal(5, 2, 200)
@@ -92,13 +92,6 @@ def test_bootstrap_over_speakers_matches_fisher_only_for_independent_people():
     few = weighted_correlations(A[clones][:, None], B[clones][:, None], cluster_draws(clones))[:, 0]
     wide, narrow = interval(few), correlation(A[clones], B[clones])
     assert wide[1] - wide[0] > 2 * (narrow.high - narrow.low)
-
-
-def test_spread_and_interval_by_hand():
-    draws = np.arange(101.0)
-    assert interval(draws) == [2.5, 97.5]
-    assert spread(draws) == [2.5, 50.0, 97.5]
-    assert interval(np.array([1.0, np.nan, 1.0])) == [1.0, 1.0]
 
 
 def correlated(sign: float = 1.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.metrics.intervals import binomial_interval, t_interval
+from eval.metrics.intervals import binomial_interval, interval, percentile_interval, spread, t_interval
 from s2f.errors import UsageError
 
 
@@ -32,3 +32,17 @@ def test_t_interval_of_equal_values_and_of_one():
     assert t_interval(np.array([0.5, 0.5])) == (0.5, 0.5, 0.5)
     with pytest.raises(UsageError, match="two or more results, got 1"):
         t_interval(np.array([0.5]))
+
+
+def test_percentiles_drop_draws_without_a_value():
+    values = np.arange(101.0)
+    assert percentile_interval(values) == (2.5, 97.5)
+    assert percentile_interval(np.append(values, [np.nan] * 40)) == (2.5, 97.5)
+    assert np.isnan(percentile_interval(np.full(3, np.nan))).all()
+
+
+def test_spread_and_interval_by_hand():
+    draws = np.arange(101.0)
+    assert interval(draws) == [2.5, 97.5]
+    assert spread(draws) == [2.5, 50.0, 97.5]
+    assert interval(np.array([1.0, np.nan, 1.0])) == [1.0, 1.0]

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from eval.metrics import scores
-from eval.metrics.scores import STEPS, CrossScores, TableScores, VectorScores
+from eval.metrics.scores import STEPS, CrossScores, TableScores, VectorScores, unit
 
 RANDOM = np.random.default_rng(0)
 A, B = RANDOM.normal(size=(7, 5)), RANDOM.normal(size=(9, 5))
@@ -27,6 +27,13 @@ def test_keys_are_the_scores_on_a_fine_grid(metric, true):
     values = np.vectorize(found.value)(keys)
     np.testing.assert_allclose(values, true(), atol=found.value(0.5001))
     assert found.value(1.0) < 1e-5
+
+
+def test_unit_vectors_by_hand():
+    found = unit(np.array([[[3, 4], [0, -2]]], np.float32))
+    assert found.dtype == np.float64
+    assert found.tolist() == [[[0.6, 0.8], [0, -1]]]
+    assert unit(np.array([5, 12])).tolist() == [5 / 13, 12 / 13]
 
 
 def test_equal_vectors_tie_whatever_their_place_and_length():

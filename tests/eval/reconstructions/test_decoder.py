@@ -13,7 +13,7 @@ from torchvision import models
 
 from eval.commands import decoder as command
 from eval.faces.landmarks import Found
-from eval.metrics.person_means import NOBODY
+from eval.metrics.clusters import NOBODY
 from eval.reconstructions import decoder
 from eval.reconstructions.decoder import NO_LPIPS, cosines, evaluate, landmark_errors
 from eval.reconstructions.features import FeaturePairs

@@ -7,10 +7,8 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from eval.commands import features as command
-from eval.metrics.person_means import NOBODY, Units, mean_row, units_of
 from eval.reconstructions.features import KS, FeaturePairs, distances, evaluate, read_pairs
 from eval.reconstructions.folder import read_reconstructions
-from eval.results import NO_METHOD
 from s2f.errors import DatasetError, UsageError
 from tests.eval.reconstruction_folders import write_features, write_reconstructions
 
@@ -24,7 +22,6 @@ HEARD = {
     "nearest": TRUE + RANDOM.normal(0, 1.6, TRUE.shape),
 }
 SPEAKERS = [f"s{number // 3}" for number in range(PEOPLE)]
-SEPARATE = Units(np.arange(4), "people")
 
 
 def rows_of(report, metric, **params):
@@ -155,32 +152,7 @@ def test_controls(report):
 
 
 def test_interval_redraws_speakers(report):
-    """Of people who come in threes and resemble each other, the interval is wider than of as many single ones."""
     assert row_of(report, "l2", seconds=3.0).ci_method == "bootstrap over speakers"
-    values, threes = np.repeat([0.0, 1, 2, 3], 3), Units(np.repeat(np.arange(4), 3), "speakers")
-    wide = mean_row("m", "v2f", values, threes, {})
-    narrow = mean_row("m", "v2f", values, Units(np.arange(12), "people"), {})
-    assert wide.value == narrow.value == 1.5
-    assert wide.ci_high - wide.ci_low > 1.4 * (narrow.ci_high - narrow.ci_low)
-    assert wide.params["std"] == pytest.approx(np.std(values, ddof=1), rel=1e-3)
-
-
-def test_mean_row_without_some():
-    row = mean_row("m", "v2f", np.array([1.0, np.nan, 3.0, np.nan]), SEPARATE, {"a": 1})
-    assert (row.value, row.n, row.params["a"]) == (2, 2, 1)
-    alone = mean_row("m", "v2f", np.array([1.0, np.nan, 3.0, np.nan]), Units(np.zeros(4, int), "speakers"), {})
-    assert (alone.value, alone.ci_low, alone.ci_high, alone.ci_method) == (2, None, None, NO_METHOD)
-    nobody = mean_row("m", "v2f", np.full(4, np.nan), SEPARATE, {})
-    assert (nobody.value, nobody.n, nobody.ci_method) == (None, 0, NOBODY)
-
-
-def test_units_are_speakers_where_they_are_known():
-    people = {"a": {"speaker": "x"}, "b": {"speaker": ""}, "c": {"speaker": "x"}, "d": {}}
-    units = units_of(people)
-    assert units.name == "speakers"
-    assert units.numbers[0] == units.numbers[2]
-    assert len(set(units.numbers)) == 3
-    assert units_of({"a": {}, "b": {"speaker": " "}}).name == "people"
 
 
 def test_order_of_people_and_rows_does_not_matter(folder, report, tmp_path):

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from eval.embeddings import retrieval
 from eval.embeddings.folder import Embeddings, Samples
+from eval.metrics.clusters import Clusters
 from eval.metrics.scores import CrossScores, TableScores
 from eval.metrics.two_way import accuracy, win_table
 from eval.trial_lists.evaluate import evaluate_list
@@ -26,7 +27,7 @@ VOICES, FACES = (CENTRES[PERSON] + RANDOM.normal(0, 1.2, (len(PERSON), 4)) for _
 FACES[4], FACES[7] = FACES[0], FACES[1]  # two people with a face in common: ties
 WAVS = [f"id1000{person}/aaaaaaaaaa{person}/0000{number}.wav" for person in range(PEOPLE) for number in range(EACH)]
 JPGS = [f"P{person}/0000000{number}.jpg" for person in range(PEOPLE) for number in range(EACH)]
-CLUSTERS = np.arange(PEOPLE)
+CLUSTERS = Clusters(range(PEOPLE))
 
 
 def folder(metric="cosine", **changes):
@@ -113,7 +114,7 @@ def test_the_interval_redraws_whole_people(tmp_path):
     counts = np.array([500, 1, 1, 1, 1])
     values = [(draw * counts) @ shares / (draw @ counts) for draw in draws]
     assert (row.ci_low, row.ci_high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=0.01)
-    alone = run("matching", path, clusters=np.zeros(PEOPLE, int)).rows[0]
+    alone = run("matching", path, clusters=Clusters([0] * PEOPLE)).rows[0]
     assert (alone.ci_low, alone.ci_high) == (None, None)
     assert "none" in alone.ci_method
 
