@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 from s2f.errors import AssetMissing, UsageError
 from s2f.runtime.memory import share_arenas
 
@@ -19,7 +19,7 @@ ARENAS = 2  # benchmarks/demo_load.py: without it memory grows by some 500 MB in
 class DemoConfig:
     """Arguments of `s2f demo`.
 
-    Attributes:
+    Args:
         checkpoint: "starter" or a checkpoint folder.
         host: address to listen at; 127.0.0.1 is reached from this machine only.
         port: to listen at; 0 takes a free one.
@@ -36,7 +36,7 @@ class DemoConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_class_arguments(DemoConfig)
+    add_options(parser, DemoConfig)
 
 
 def run(arguments: Namespace) -> int:

@@ -39,9 +39,7 @@ class CompareConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("a", help="embeddings folder of system A")
-    parser.add_argument("b", help="embeddings folder of system B")
-    add_options(parser, CompareConfig, {"a", "b"})
+    add_options(parser, CompareConfig, ("a", "b"))
 
 
 def run(arguments: Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, new_folder, show
+from eval.commands.options import new_folder, show
 from s2f.commands.program import add_options, typed
 
 
@@ -42,8 +42,7 @@ class ConsistencyConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    add_checkpoint_and_data(parser)
-    add_options(parser, ConsistencyConfig, {"checkpoint", "data"})
+    add_options(parser, ConsistencyConfig, ("checkpoint", "data"))
 
 
 def run(arguments: Namespace) -> int:

@@ -25,7 +25,8 @@ class CraniofacialConfig:
         a: folder of pictures (F2F), or a table (CSV) with columns a, b and, optionally, name and speaker.
         b: folder of pictures (S2F) with the same file names; none with a table.
         landmarks: starter, dlib, dlib-hog (a faster face detector), or the folder of a network.
-        out: folder for craniofacial.json, measures.csv, pairs.csv, plots, examples and the landmarks found.
+        out: folder for craniofacial.json, measures.csv, pairs.csv, plots, examples and the landmarks found; an
+            interrupted run that had one goes on.
         controls: folders of pictures with the same file names, each compared with A like B.
         truth: simulated dataset folder whose identities are the file names; gives the planted correlations and the
             speakers.
@@ -49,11 +50,7 @@ class CraniofacialConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("a", help="folder of pictures, or a table (CSV) of pairs")
-    parser.add_argument("b", nargs="?", default=None, help="folder of pictures with the same file names")
-    about = "folder for report, tables, plots and the landmarks found; an interrupted run that had one goes on"
-    parser.add_argument("-o", "--out", default=None, help=about)
-    add_options(parser, CraniofacialConfig, {"a", "b", "out"})
+    add_options(parser, CraniofacialConfig, ("a", "b"))
 
 
 def run(arguments: Namespace) -> int:

@@ -32,8 +32,7 @@ class DecoderConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("reconstructions", help="reconstructions folder")
-    add_options(parser, DecoderConfig, {"reconstructions"})
+    add_options(parser, DecoderConfig, ("reconstructions",))
 
 
 def run(arguments: Namespace) -> int:

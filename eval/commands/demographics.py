@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, new_folder, show
+from eval.commands.options import new_folder, show
 from s2f.commands.program import add_options, typed
 from s2f.errors import UsageError
 
@@ -54,8 +54,7 @@ class DemographicsConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    add_checkpoint_and_data(parser)
-    add_options(parser, DemographicsConfig, {"checkpoint", "data"})
+    add_options(parser, DemographicsConfig, ("checkpoint", "data"))
 
 
 def run(arguments: Namespace) -> int:

@@ -32,8 +32,7 @@ class FeaturesConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("reconstructions", help="reconstructions folder")
-    add_options(parser, FeaturesConfig, {"reconstructions"})
+    add_options(parser, FeaturesConfig, ("reconstructions",))
 
 
 def run(arguments: Namespace) -> int:

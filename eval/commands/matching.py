@@ -46,8 +46,7 @@ class MatchingConfig(EmbeddingsConfig):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("embeddings", help="embeddings folder")
-    add_options(parser, MatchingConfig, {"embeddings"})
+    add_options(parser, MatchingConfig, ("embeddings",))
 
 
 def run(arguments: Namespace) -> int:

@@ -1,12 +1,10 @@
-"""What the commands of `s2f-eval` share: options, reading an embeddings folder, showing a report."""
+"""What the commands of `s2f-eval` share: reading an embeddings folder, showing a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from jsonargparse import ArgumentParser
 
 from eval.embeddings.averaging import averaged
 from eval.embeddings.folder import Embeddings, read_embeddings
@@ -50,12 +48,6 @@ class EmbeddingsConfig:
             raise UsageError("a seed of 0 or more", str(self.seed), "give another")
         embeddings = read_embeddings(self.embeddings, self.metric, self.skip_bad)
         return averaged(embeddings, self.mean_voices, self.mean_faces, self.seed)
-
-
-def add_checkpoint_and_data(parser: ArgumentParser) -> None:
-    """The two places of commands that evaluate a checkpoint."""
-    parser.add_argument("checkpoint", help='"starter" or a checkpoint folder')
-    parser.add_argument("data", help="dataset folder")
 
 
 def refuse_plots(plots: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, show
+from eval.commands.options import show
 from s2f.commands.program import add_options, typed
 
 
@@ -35,9 +35,7 @@ class ProbesConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    add_checkpoint_and_data(parser)
-    parser.add_argument("-o", "--out", required=True, help="new folder for the classifier")
-    add_options(parser, ProbesConfig, {"checkpoint", "data", "out"})
+    add_options(parser, ProbesConfig, ("checkpoint", "data"))
 
 
 def run(arguments: Namespace) -> int:

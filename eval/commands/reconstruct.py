@@ -9,7 +9,6 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data
 from s2f.commands.program import EXIT_OK, add_options, typed
 
 
@@ -20,7 +19,7 @@ class ReconstructConfig:
     Args:
         checkpoint: "starter" or a checkpoint folder.
         data: dataset folder.
-        out: new folder for pictures and features.
+        out: new folder for pictures and features; the same command resumes.
         split: people to draw.
         seconds: how much of the voices is heard, one or more lengths; pictures are drawn from the longest.
         people: a random choice of so many people; if not given, everybody.
@@ -44,10 +43,7 @@ class ReconstructConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    add_checkpoint_and_data(parser)
-    about = "new folder for pictures and features; the same command resumes"
-    parser.add_argument("-o", "--out", required=True, help=about)
-    add_options(parser, ReconstructConfig, {"checkpoint", "data", "out"})
+    add_options(parser, ReconstructConfig, ("checkpoint", "data"))
 
 
 def run(arguments: Namespace) -> int:

@@ -38,10 +38,7 @@ class ReportConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("reconstructions", help="reconstructions folder")
-    about = "the HTML file; if not given, report.html in the folder"
-    parser.add_argument("-o", "--out", default=None, help=about)
-    add_options(parser, ReportConfig, {"reconstructions", "out"})
+    add_options(parser, ReportConfig, ("reconstructions",))
 
 
 def run(arguments: Namespace) -> int:

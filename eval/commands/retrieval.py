@@ -27,8 +27,7 @@ class RetrievalConfig(EmbeddingsConfig):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("embeddings", help="embeddings folder")
-    add_options(parser, RetrievalConfig, {"embeddings"})
+    add_options(parser, RetrievalConfig, ("embeddings",))
 
 
 def run(arguments: Namespace) -> int:

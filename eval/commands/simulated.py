@@ -7,7 +7,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.commands.options import add_checkpoint_and_data, show
+from eval.commands.options import show
 from s2f.commands.program import add_options, typed
 
 
@@ -38,8 +38,7 @@ class SimulatedConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    add_checkpoint_and_data(parser)
-    add_options(parser, SimulatedConfig, {"checkpoint", "data"})
+    add_options(parser, SimulatedConfig, ("checkpoint", "data"))
 
 
 def run(arguments: Namespace) -> int:

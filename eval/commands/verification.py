@@ -26,8 +26,7 @@ class VerificationConfig(EmbeddingsConfig):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("embeddings", help="embeddings folder")
-    add_options(parser, VerificationConfig, {"embeddings"})
+    add_options(parser, VerificationConfig, ("embeddings",))
 
 
 def run(arguments: Namespace) -> int:

@@ -8,15 +8,15 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_NO, EXIT_OK, typed
+from s2f.commands.program import EXIT_NO, EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Arguments of `s2f data`.
 
-    Attributes:
-        action: what to do.
+    Args:
+        action: what to do: "check".
         folder: dataset folder, or a folder of feature shards.
         json: print one JSON object instead of the table.
     """
@@ -28,9 +28,7 @@ class DataConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("action", choices=["check"], help="what to do")
-    parser.add_argument("folder", help="dataset folder, or a folder of feature shards")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(parser, DataConfig, ("action", "folder"))
 
 
 def run(arguments: Namespace) -> int:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_NO, EXIT_OK, typed
+from s2f.commands.program import EXIT_NO, EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class DoctorConfig:
     """Arguments of `s2f doctor`.
 
-    Attributes:
+    Args:
         json: print one JSON object instead of the table.
     """
 
@@ -23,7 +23,7 @@ class DoctorConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(parser, DoctorConfig)
 
 
 def run(arguments: Namespace) -> int:

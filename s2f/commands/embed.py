@@ -8,19 +8,19 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class EmbedConfig:
     """Arguments of `s2f embed`.
 
-    Attributes:
+    Args:
         checkpoint: folder that train_matching.py wrote, `model` in its output_dir.
         data: dataset folder.
-        out: new folder for the embeddings.
+        out: new folder for the embeddings; the same command resumes.
         split: people to embed.
-        skip_bad: leave out files that cannot be used.
+        skip_bad: leave out files that cannot be used, and list them.
         device: cpu, cuda, cuda:1, mps.
     """
 
@@ -34,12 +34,7 @@ class EmbedConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("checkpoint", help="folder that train_matching.py wrote: `model` in its output_dir")
-    parser.add_argument("data", help="dataset folder")
-    parser.add_argument("-o", "--out", required=True, help="new folder for the embeddings; the same command resumes")
-    parser.add_argument("--split", type=Literal["train", "val", "test"], default="test", help="people to embed")
-    parser.add_argument("--skip_bad", action="store_true", help="leave out files that cannot be used, and list them")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
+    add_options(parser, EmbedConfig, ("checkpoint", "data"))
 
 
 def run(arguments: Namespace) -> int:

@@ -10,12 +10,12 @@ import sys
 import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from types import ModuleType
-from typing import Protocol, TypeVar, get_args, get_origin, get_type_hints
+from types import MappingProxyType, ModuleType
+from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, Namespace
@@ -42,29 +42,47 @@ def typed(kind: type[Arguments], arguments: Namespace) -> Arguments:
     return kind(**{field.name: arguments[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
-def add_options(parser: ArgumentParser, config: type, places: Collection[str]) -> None:
+def sentences(config: type) -> dict[str, str]:
+    """What the docstrings of a dataclass and of its bases say about each field."""
+    documented = (entry for base in config.__mro__[::-1] for entry in parse(base.__doc__ or "").params)
+    return {entry.arg_name: entry.description or "" for entry in documented}
+
+
+def add_options(
+    parser: ArgumentParser,
+    config: type,
+    places: Collection[str] = (),
+    choices: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
     """Add the fields of a command's dataclass, described by its docstring and those of its bases.
 
     Args:
         parser: of the command.
-        config: dataclass. A switch that is off unless asked for becomes a flag without a value, a sequence an option
-            that takes several words.
-        places: fields that are given by place and already added.
+        config: dataclass. A field without a default must be given. A switch that is off unless asked for becomes a flag
+            without a value, a sequence takes several words, and `out` has the short name `-o`.
+        places: fields that are given by place, in the order of the dataclass.
+        choices: the words that a field may be, and what each means, where its type does not say so.
     """
-    documented = (parse(base.__doc__ or "").params for base in config.__mro__[::-1])
-    about = {entry.arg_name: entry.description for entries in documented for entry in entries}
-    types = get_type_hints(config)
+    about, types = sentences(config), get_type_hints(config)
     for field in fields(config):
-        if field.name in places:
-            continue
-        name, kind = f"--{field.name}", types[field.name]
-        if field.default is False:
-            parser.add_argument(name, action="store_true", help=about[field.name])
+        name, kind = field.name, types[field.name]
+        default: Any = field.default if field.default_factory is MISSING else field.default_factory()
+        needed = default is MISSING
+        given: dict[str, Any] = {"help": about[name]} | ({} if needed else {"default": default})
+        if default is False:
+            given |= {"action": "store_true"}
+        elif name in choices:
+            meanings = "; ".join(f"{word}: {meaning}" for word, meaning in choices[name].items())
+            given |= {"choices": list(choices[name]), "help": f"{about[name]} {meanings}"}
         elif get_origin(kind) is Sequence:
-            (element,), given = get_args(kind), getattr(config, field.name)
-            parser.add_argument(name, nargs="+", type=element, default=list(given), help=about[field.name])
+            given |= {"nargs": "+", "type": get_args(kind)[0]} | ({} if needed else {"default": list(default)})
         else:
-            parser.add_argument(name, type=kind, default=field.default, help=about[field.name])
+            given |= {"type": kind}
+        if name in places:
+            parser.add_argument(name, metavar=name.upper(), **given | ({} if needed else {"nargs": "?"}))
+        else:
+            names = ("-o", "--out") if name == "out" else (f"--{name}",)
+            parser.add_argument(*names, required=needed, **given)
 
 
 def complain(message: str, program: str = "s2f") -> None:

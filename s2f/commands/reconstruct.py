@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_BAD_INPUT, EXIT_OK, complain, typed
+from s2f.commands.program import EXIT_BAD_INPUT, EXIT_OK, add_options, complain, typed
 from s2f.errors import OutputError, S2fError, UsageError
 
 if TYPE_CHECKING:
@@ -23,19 +23,19 @@ OTHER_IMAGES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 class ReconstructConfig:
     """Arguments of `s2f reconstruct`.
 
-    Attributes:
-        clips: audio files.
-        out: a .png for one clip, or a folder.
+    Args:
+        clips: audio files: wav, flac, mp3, ogg, m4a, webm.
+        out: a .png for one clip, or a folder: <stem>.png for each.
         checkpoint: "starter" or a checkpoint folder.
         seconds: how much of each clip is heard.
         batch_size: clips per forward pass.
-        samples: further faces per clip, each a draw of what the voice does not determine.
+        samples: further faces per clip, each a draw of what the voice does not determine: <stem>_sample1.png, …
         seed: of these draws, the same for every clip.
         device: cpu, cuda, cuda:1, mps.
         quiet: print nothing but errors.
     """
 
-    clips: list[str]
+    clips: Sequence[str]
     out: str
     checkpoint: str = "starter"
     seconds: float = 6.0
@@ -48,15 +48,7 @@ class ReconstructConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("clips", nargs="+", metavar="CLIP", help="audio file: wav, flac, mp3, ogg, m4a, webm")
-    parser.add_argument("-o", "--out", required=True, help="a .png for one clip, or a folder: <stem>.png for each")
-    parser.add_argument("--checkpoint", default="starter", help='"starter" or a checkpoint folder')
-    parser.add_argument("--seconds", type=float, default=6.0, help="how much of each clip is heard")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips per forward pass")
-    parser.add_argument("--samples", type=int, default=0, help="also draw N variants: <stem>_sample1.png, …")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the variants")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_options(parser, ReconstructConfig, ("clips",))
 
 
 def run(arguments: Namespace) -> int:

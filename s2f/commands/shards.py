@@ -51,8 +51,6 @@ class ShardsConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("data", nargs="?", help="dataset folder to pack")
-    parser.add_argument("out", nargs="?", help="folder for the shards; the same command resumes an interrupted one")
     add_options(parser, ShardsConfig, ("data", "out"))
 
 

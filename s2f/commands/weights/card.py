@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class CardConfig:
     """Arguments of `s2f weights card`.
 
-    Attributes:
+    Args:
         checkpoint: a checkpoint folder.
-        license: identifier of the weights' licence.
+        license: identifier of the weights' licence, as apache-2.0 or other.
         run: folder of the training run.
         evaluation: files that an evaluation's `--json` printed.
-        title: of the card.
+        title: of the card; if not given, the folder's name.
     """
 
     checkpoint: str
     license: str
     run: str | None = None
-    evaluation: list[str] = field(default_factory=list)
+    evaluation: Sequence[str] = ()
     title: str = ""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint folder")
-    parser.add_argument("--license", required=True, metavar="ID", help="licence of the weights, as apache-2.0 or other")
-    parser.add_argument("--run", metavar="DIR", help="folder of the training run")
-    parser.add_argument("--evaluation", nargs="*", default=[], metavar="JSON", help="files an evaluation printed")
-    parser.add_argument("--title", default="", help="title; the folder's name without")
+    add_options(parser, CardConfig, ("checkpoint",))
 
 
 def run(arguments: Namespace) -> int:

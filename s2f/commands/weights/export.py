@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class ExportConfig:
     """Arguments of `s2f weights export`.
 
-    Attributes:
+    Args:
         checkpoint: "starter", a checkpoint folder, or the folder of one network.
         out: folder to make.
     """
@@ -24,8 +24,7 @@ class ExportConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='"starter", a checkpoint, or one network\'s folder')
-    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to make")
+    add_options(parser, ExportConfig, ("checkpoint",))
 
 
 def run(arguments: Namespace) -> int:

@@ -11,8 +11,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
     from s2f.reconstruction.fit_unexplained import UnexplainedConfig
 
-    parser.add_argument("pipeline", metavar="PIPELINE", help="checkpoint folder to add the part to")
-    parser.add_argument("data", metavar="DATA", help="dataset folder")
     add_options(parser, UnexplainedConfig, ("pipeline", "data"))
 
 

@@ -7,16 +7,16 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class ImportConfig:
     """Arguments of `s2f weights import`.
 
-    Attributes:
-        kind: which published file it is.
-        file: the file.
+    Args:
+        kind: which published file it is:
+        file: the published file.
         out: folder to make.
         channel_order: of the pictures that the file's network reads, for kinds about which sources disagree.
         reference: folder of the same network, imported from another file; every tensor must be equal.
@@ -35,13 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
     from s2f.weights.kinds import KINDS
 
-    kinds = "; ".join(f"{name}: {kind.file}" for name, kind in KINDS.items())
-    parser.add_argument("kind", choices=list(KINDS), metavar="KIND", help=kinds)
-    parser.add_argument("file", metavar="FILE", help="the published file")
-    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder to make")
-    parser.add_argument("--channel_order", choices=["rgb", "bgr"], help="of the pictures its network reads, if open")
-    parser.add_argument("--reference", metavar="DIR", help="the same network from another file: all must be equal")
-    parser.add_argument("--sha256", metavar="HEX", help="hash the file must have")
+    add_options(parser, ImportConfig, ("kind", "file"), {"kind": {name: kind.file for name, kind in KINDS.items()}})
 
 
 def run(arguments: Namespace) -> int:

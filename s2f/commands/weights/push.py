@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class PushConfig:
     """Arguments of `s2f weights push`.
 
-    Attributes:
+    Args:
         checkpoint: "starter" or a checkpoint folder.
-        repo_id: repository `owner/name` on the hub.
+        repo_id: repository `owner/name` on the hub; made if it does not exist.
         to_folder: folder to make instead; nothing is sent anywhere.
         private: make the repository private.
     """
@@ -28,10 +28,7 @@ class PushConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='"starter" or a checkpoint folder')
-    parser.add_argument("--repo_id", metavar="OWNER/NAME", help="repository on the hub; made if it does not exist")
-    parser.add_argument("--to_folder", metavar="DIR", help="folder to make instead; nothing is sent anywhere")
-    parser.add_argument("--private", action="store_true", help="make the repository private")
+    add_options(parser, PushConfig, ("checkpoint",))
 
 
 def run(arguments: Namespace) -> int:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_NO, EXIT_OK, typed
+from s2f.commands.program import EXIT_NO, EXIT_OK, add_options, typed
 
 
 @dataclass(frozen=True)
 class VerifyConfig:
     """Arguments of `s2f weights verify`.
 
-    Attributes:
+    Args:
         checkpoint: "starter" or a checkpoint folder.
         json: print one JSON object instead of the table.
     """
@@ -24,8 +24,7 @@ class VerifyConfig:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help='"starter" or a checkpoint folder')
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(parser, VerifyConfig, ("checkpoint",))
 
 
 def run(arguments: Namespace) -> int:
