@@ -15,9 +15,8 @@ import gradio as gr
 
 from demos import texts
 from demos.background_model import Engine
-from demos.guess_game import Member, Question, draw_question
+from demos.guess_game import Member, Question, Tally, draw_question, settle
 from demos.limits import SEEDS
-from demos.outcome import Tally, settle
 from demos.visitor_files import VisitorFiles
 from s2f.checkpoints.provenance import FACE_NOTE, CartoonProvenance, save_png, save_samples
 from s2f.errors import ImageError, S2fError, UsageError

@@ -1,11 +1,12 @@
-"""Guess the face: simulated people, and questions about whose voice is heard."""
+"""Guess the face: simulated people, questions about whose voice is heard, and what comes of a guess."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from demos.limits import FEWEST_FACES, MOST_FACES, SEEDS
@@ -63,6 +64,44 @@ class Question:
         return self.faces[self.answer]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How a visitor and the model are doing.
+
+    Attributes:
+        asked: questions answered.
+        you: how many of them the visitor had right.
+        model: how many the model had right.
+        by_chance: how many guessing would get right on average.
+    """
+
+    asked: int = 0
+    you: int = 0
+    model: int = 0
+    by_chance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A question answered; places are counted from 0.
+
+    Attributes:
+        answer: whose voice it is.
+        guess: the visitor's choice.
+        model: the model's choice.
+        scores: (N,) the model's score of each face, cosine.
+        accuracy: of the model, over all questions with as many faces.
+        tally: after this question.
+    """
+
+    answer: int
+    guess: int
+    model: int
+    scores: tuple[float, ...]
+    accuracy: float
+    tally: Tally
+
+
 def read_cast() -> list[Member]:
     """The simulated people that come with s2f, by name; `demos/simulated_people/README.md` says how they were made.
 
@@ -107,3 +146,40 @@ def draw_question(people: int, faces: int, seed: int) -> Question:
         raise UsageError(expected, f"{faces} and {seed}", "correct them")
     random = np.random.default_rng([seed, faces])
     return Question(tuple(random.permutation(people)[:faces].tolist()), int(random.integers(faces)), seed)
+
+
+def settle(
+    question: Question,
+    choice: int,
+    scores: Float[np.ndarray, "J J"],
+    accuracy: Float[np.ndarray, " K"],
+    tally: Tally,
+) -> Outcome:
+    """Compare a guess with the answer and with the model.
+
+    Args:
+        question: not yet answered.
+        choice: which face, from 1 as the visitor counts.
+        scores: (J, J) of voices (rows) and faces of the cast.
+        accuracy: of the model for 2, 3, … faces.
+        tally: before this question.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        UsageError: no such face.
+    """
+    faces = len(question.faces)
+    if not 1 <= choice <= faces:
+        raise UsageError(f"a face of 1 to {faces}", f"{choice}", "choose one of those shown")
+    own = scores[question.voice, list(question.faces)]
+    guess, model = choice - 1, int(own.argmax())
+    after = replace(
+        tally,
+        asked=tally.asked + 1,
+        you=tally.you + (guess == question.answer),
+        model=tally.model + (model == question.answer),
+        by_chance=tally.by_chance + 1 / faces,
+    )
+    return Outcome(question.answer, guess, model, tuple(own.tolist()), float(accuracy[faces - FEWEST_FACES]), after)

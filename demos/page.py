@@ -10,11 +10,9 @@ import gradio as gr
 from demos import texts
 from demos.background_model import Engine
 from demos.endpoints import Answers
-from demos.guess_game import Member
+from demos.guess_game import Member, Tally
 from demos.limits import FEWEST_FACES, LONGEST_S, MOST_FACES, MOST_SAMPLES, MOST_SESSIONS, MOST_WAITING, SHORTEST_S
-from demos.outcome import Tally
-from demos.uploads import guard
-from demos.visitor_files import VisitorFiles
+from demos.visitor_files import VisitorFiles, guard
 
 EXAMPLES = ("f", 18, 60), ("m", 18, 60), ("f", 0, 12), ("m", 60, 120)  # gender, from and below which age
 AUDIO_TYPES = ["audio", ".webm", ".m4a", ".ogg", ".opus", ".flac", ".mp3", ".wav", ".aac", ".mp4"]

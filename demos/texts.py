@@ -7,9 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from demos.background_model import Engine
-from demos.guess_game import Member
+from demos.guess_game import Member, Outcome
 from demos.limits import LONGEST_S, MOST_CLIP_S, MOST_CLIPS, MOST_FILE_MB
-from demos.outcome import Outcome
 from s2f.audio import MIN_SECONDS
 from s2f.version import __version__
 

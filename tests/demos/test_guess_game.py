@@ -13,10 +13,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from demos.guess_game import FOLDER, Member, Question, draw_question, read_cast
+from demos.guess_game import FOLDER, Member, Question, Tally, draw_question, read_cast, settle
 from demos.limits import MOST_FACES, SEEDS
 from demos.model import Model
-from demos.outcome import Tally, settle
 from s2f.checkpoints.loading import resolve
 from s2f.errors import UsageError
 

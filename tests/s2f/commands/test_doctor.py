@@ -9,7 +9,7 @@ import torch
 
 from s2f import cli
 from s2f.checkpoints import loading
-from s2f.commands import machine
+from s2f.commands import doctor
 from s2f.faces import detection
 
 
@@ -28,7 +28,7 @@ def asset(found, name):
 
 
 def test_healthy_installation(installed):
-    found = machine.report()
+    found = doctor.report()
     assert found["ok"]
     assert found["packages"]["torch"] == torch.__version__.split("+")[0]
     assert {found["codecs"][name] for name in ("wav", "flac", "mp3", "ogg")} == {"ok"}
@@ -65,26 +65,26 @@ def test_json_is_one_object_and_the_table_says_the_same(installed, capsys):
 def test_missing_extras_are_named_and_do_not_break_the_core(installed, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.setattr(detection, "find_spec", lambda name: None)
-    found = machine.report()
+    found = doctor.report()
     assert found["ok"]
     assert "s2f[codecs]" in found["codecs"]["m4a"]
     row = asset(found, "dlib face detector")
     assert not row["found"]
     assert "s2f[dlib]" in row["how_to_get"]
-    assert "MISSING" in machine.table(found)
+    assert "MISSING" in doctor.table(found)
 
 
 def test_a_codec_that_decodes_wrongly_is_caught(installed, monkeypatch):
-    load = machine.audio.load
-    monkeypatch.setattr(machine.audio, "load", lambda data, rate: load(data, rate, seconds=0.5))
-    found = machine.report()
+    load = doctor.audio.load
+    monkeypatch.setattr(doctor.audio, "load", lambda data, rate: load(data, rate, seconds=0.5))
+    found = doctor.report()
     assert not found["ok"]
     assert found["codecs"]["wav"].startswith("wrong: a 1 s tone of rms 0.354 came back as 0.50 s")
 
 
 def test_dlib_file():
     pytest.importorskip("dlib")
-    found = machine.report()
+    found = doctor.report()
     row = asset(found, "dlib face detector")
     assert row["found"] == (detection.packaged_model("") is not None)
     if row["found"]:
