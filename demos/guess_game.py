@@ -64,6 +64,44 @@ class Question:
         return self.faces[self.answer]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How a visitor and the model are doing.
+
+    Attributes:
+        asked: questions answered.
+        you: how many of them the visitor had right.
+        model: how many the model had right.
+        by_chance: how many guessing would get right on average.
+    """
+
+    asked: int = 0
+    you: int = 0
+    model: int = 0
+    by_chance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A question answered; places are counted from 0.
+
+    Attributes:
+        answer: whose voice it is.
+        guess: the visitor's choice.
+        model: the model's choice.
+        scores: (N,) the model's score of each face, cosine.
+        accuracy: of the model, over all questions with as many faces.
+        tally: after this question.
+    """
+
+    answer: int
+    guess: int
+    model: int
+    scores: tuple[float, ...]
+    accuracy: float
+    tally: Tally
+
+
 def read_cast() -> list[Member]:
     """The simulated people that come with s2f, by name; `demos/simulated_people/README.md` says how they were made.
 
@@ -108,44 +146,6 @@ def draw_question(people: int, faces: int, seed: int) -> Question:
         raise UsageError(expected, f"{faces} and {seed}", "correct them")
     random = np.random.default_rng([seed, faces])
     return Question(tuple(random.permutation(people)[:faces].tolist()), int(random.integers(faces)), seed)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How a visitor and the model are doing.
-
-    Attributes:
-        asked: questions answered.
-        you: how many of them the visitor had right.
-        model: how many the model had right.
-        by_chance: how many guessing would get right on average.
-    """
-
-    asked: int = 0
-    you: int = 0
-    model: int = 0
-    by_chance: float = 0.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A question answered; places are counted from 0.
-
-    Attributes:
-        answer: whose voice it is.
-        guess: the visitor's choice.
-        model: the model's choice.
-        scores: (N,) the model's score of each face, cosine.
-        accuracy: of the model, over all questions with as many faces.
-        tally: after this question.
-    """
-
-    answer: int
-    guess: int
-    model: int
-    scores: tuple[float, ...]
-    accuracy: float
-    tally: Tally
 
 
 def settle(

@@ -1,6 +1,6 @@
-"""What visitors send and get lies in one folder, is deleted when it is old, and goes with the server.
+"""Visitors' files: one folder, deleted when they are old and gone with the server; what comes in is what was sent.
 
-What comes in is what visitors sent, as they sent it, and nothing else: no addresses, no files of this machine.
+Functions of a page get what visitors sent, as they sent it, and nothing else: no addresses, no files of this machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the commands of `s2f-eval` share: options, reading an embeddings folder, showing a report."""
+"""What the commands of `s2f-eval` share: reading an embeddings folder, showing a report."""
 
 from __future__ import annotations
 

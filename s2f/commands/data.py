@@ -16,7 +16,7 @@ class DataConfig:
     """Arguments of `s2f data`.
 
     Args:
-        action: what to do.
+        action: what to do: "check".
         folder: dataset folder, or a folder of feature shards.
         json: print one JSON object instead of the table.
     """

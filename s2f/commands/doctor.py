@@ -34,6 +34,29 @@ PYAV_FORMATS = {"m4a": ("ipod", "aac", 16000), "webm": ("webm", "libopus", 48000
 
 
 @dataclass(frozen=True)
+class DoctorConfig:
+    """Arguments of `s2f doctor`.
+
+    Args:
+        json: print one JSON object instead of the table.
+    """
+
+    json: bool = False
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add this command's options to its parser."""
+    add_options(parser, DoctorConfig)
+
+
+def run(arguments: Namespace) -> int:
+    """Print the report; 0 the core works, 1 it does not."""
+    found = report()
+    print(json.dumps(found, indent=2) if typed(DoctorConfig, arguments).json else table(found))
+    return EXIT_OK if found["ok"] else EXIT_NO
+
+
+@dataclass(frozen=True)
 class Asset:
     """One model file or folder that a part of s2f needs.
 
@@ -193,26 +216,3 @@ def _dlib_model(kind: str, file_name: str, variable: str, needed_by: str) -> Ass
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
-
-
-@dataclass(frozen=True)
-class DoctorConfig:
-    """Arguments of `s2f doctor`.
-
-    Args:
-        json: print one JSON object instead of the table.
-    """
-
-    json: bool = False
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add this command's options to its parser."""
-    add_options(parser, DoctorConfig)
-
-
-def run(arguments: Namespace) -> int:
-    """Print the report; 0 the core works, 1 it does not."""
-    found = report()
-    print(json.dumps(found, indent=2) if typed(DoctorConfig, arguments).json else table(found))
-    return EXIT_OK if found["ok"] else EXIT_NO

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, sentences, typed
 
-LISTS = {
-    "metadata": "published tables, or folders that hold them",
-    "leave_out": "files with one of these quality flags are left out",
-}
+PLACES, LISTS = ("dataset", "root", "out"), ("metadata", "leave_out")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,11 +14,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     from s2f.prepare.config import PrepareConfig
 
     parser.add_argument("--list", action="store_true", help="say which datasets there are and how they must lie")
-    for name, about in (("dataset", "its name"), ("root", "where it lies"), ("out", "dataset folder to write")):
-        parser.add_argument(name, nargs="?", default="", metavar=name.upper(), help=about)
-    for name, about in LISTS.items():
-        parser.add_argument(f"--{name}", nargs="*", default=[], metavar=name.upper(), help=about)
-    parser.add_class_arguments(PrepareConfig, skip={"dataset", "root", "out", *LISTS})
+    about = sentences(PrepareConfig)
+    for name in PLACES:  # not needed beside --list
+        parser.add_argument(name, nargs="?", default="", metavar=name.upper(), help=about[name])
+    for name in LISTS:
+        parser.add_argument(f"--{name}", nargs="*", default=[], metavar=name.upper(), help=about[name])
+    parser.add_class_arguments(PrepareConfig, skip={*PLACES, *LISTS})  # `--voice_activity` takes true or false
 
 
 def run(arguments: Namespace) -> int:

@@ -9,12 +9,12 @@ import re
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
@@ -42,7 +42,18 @@ def typed(kind: type[Arguments], arguments: Namespace) -> Arguments:
     return kind(**{field.name: arguments[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
-def add_options(parser: ArgumentParser, config: type, places: Sequence[str] = ()) -> None:
+def sentences(config: type) -> dict[str, str]:
+    """What the docstrings of a dataclass and of its bases say about each field."""
+    documented = (entry for base in config.__mro__[::-1] for entry in parse(base.__doc__ or "").params)
+    return {entry.arg_name: entry.description or "" for entry in documented}
+
+
+def add_options(
+    parser: ArgumentParser,
+    config: type,
+    places: Collection[str] = (),
+    choices: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
     """Add the fields of a command's dataclass, described by its docstring and those of its bases.
 
     A field without a default is required. A switch that is off unless asked for becomes a flag without a value, a
@@ -50,30 +61,31 @@ def add_options(parser: ArgumentParser, config: type, places: Sequence[str] = ()
 
     Args:
         parser: of the command.
-        config: dataclass.
-        places: fields that are given by place, in this order; those with a default may be left out.
+        config: dataclass. A field without a default must be given. A switch that is off unless asked for becomes a flag
+            without a value, a sequence takes several words, and `out` has the short name `-o`.
+        places: fields that are given by place, in the order of the dataclass.
+        choices: the words that a field may be, and what each means, where its type does not say so.
     """
-    documented = (parse(base.__doc__ or "").params for base in config.__mro__[::-1])
-    about = {entry.arg_name: entry.description for entries in documented for entry in entries}
-    types, by_name = get_type_hints(config), {field.name: field for field in fields(config)}
-    for name in (*places, *(name for name in by_name if name not in places)):
-        factory = by_name[name].default_factory
-        default = by_name[name].default if factory is MISSING else factory()
-        options: dict[str, Any] = {"type": types[name], "help": about[name]}
-        if get_origin(types[name]) in (Sequence, list):
-            options |= {"type": get_args(types[name])[0], "nargs": "+"}
-            default = default if default is MISSING else list(default)
-        if name in places:
-            optional = {} if default is MISSING else {"nargs": "?", "default": default}
-            parser.add_argument(name, metavar=name.upper(), **options | optional)
-            continue
-        names = ("-o", "--out") if name == "out" else (f"--{name}",)
+    about, types = sentences(config), get_type_hints(config)
+    for field in fields(config):
+        name, kind = field.name, types[field.name]
+        default: Any = field.default if field.default_factory is MISSING else field.default_factory()
+        needed = default is MISSING
+        given: dict[str, Any] = {"help": about[name]} | ({} if needed else {"default": default})
         if default is False:
-            parser.add_argument(*names, action="store_true", help=about[name])
-        elif default is MISSING:
-            parser.add_argument(*names, required=True, **options)
+            given |= {"action": "store_true"}
+        elif name in choices:
+            meanings = "; ".join(f"{word}: {meaning}" for word, meaning in choices[name].items())
+            given |= {"choices": list(choices[name]), "help": f"{about[name]} {meanings}"}
+        elif get_origin(kind) is Sequence:
+            given |= {"nargs": "+", "type": get_args(kind)[0]} | ({} if needed else {"default": list(default)})
         else:
-            parser.add_argument(*names, default=default, **options)
+            given |= {"type": kind}
+        if name in places:
+            parser.add_argument(name, metavar=name.upper(), **given | ({} if needed else {"nargs": "?"}))
+        else:
+            names = ("-o", "--out") if name == "out" else (f"--{name}",)
+            parser.add_argument(*names, required=needed, **given)
 
 
 def complain(message: str, program: str = "s2f") -> None:

@@ -24,7 +24,7 @@ class ReconstructConfig:
     """Arguments of `s2f reconstruct`.
 
     Args:
-        clips: audio files: wav, flac, mp3, ogg, with the extra `codecs` m4a, webm and more.
+        clips: audio files: wav, flac, mp3, ogg, m4a, webm.
         out: a .png for one clip, or a folder: <stem>.png for each.
         checkpoint: "starter" or a checkpoint folder.
         seconds: how much of each clip is heard.
@@ -35,7 +35,7 @@ class ReconstructConfig:
         quiet: print nothing but errors.
     """
 
-    clips: list[str]
+    clips: Sequence[str]
     out: str
     checkpoint: str = "starter"
     seconds: float = 6.0

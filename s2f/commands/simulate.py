@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from s2f.commands.program import EXIT_OK, typed
+from s2f.commands.program import EXIT_OK, add_options, typed
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
     from s2f.simulate.dataset.config import SimulateConfig
 
-    parser.add_argument("out", help="folder for the dataset")
-    parser.add_class_arguments(SimulateConfig, skip={"out"})
+    add_options(parser, SimulateConfig, ("out",))
 
 
 def run(arguments: Namespace) -> int:

@@ -24,7 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
 class PrepareConfig:
     """What to prepare, and how.
 
-    Attributes:
+    Args:
         dataset: name of the adaptor that knows how the dataset lies on disk.
         root: the copy of the dataset.
         out: dataset folder to write.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -24,7 +25,7 @@ class CardConfig:
     checkpoint: str
     license: str
     run: str | None = None
-    evaluation: list[str] = field(default_factory=list)
+    evaluation: Sequence[str] = ()
     title: str = ""
 
 

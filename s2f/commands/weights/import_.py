@@ -15,8 +15,8 @@ class ImportConfig:
     """Arguments of `s2f weights import`.
 
     Args:
-        kind: which published file it is; the list is below.
-        file: the file.
+        kind: which published file it is:
+        file: the published file.
         out: folder to make.
         channel_order: of the pictures that the file's network reads, for kinds about which sources disagree.
         reference: folder of the same network, imported from another file; every tensor must be equal.
@@ -35,8 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add this command's options to its parser."""
     from s2f.weights.kinds import KINDS
 
-    add_options(parser, ImportConfig, ("kind", "file"))
-    parser.epilog = "; ".join(f"{name}: {kind.file}" for name, kind in KINDS.items())
+    add_options(parser, ImportConfig, ("kind", "file"), {"kind": {name: kind.file for name, kind in KINDS.items()}})
 
 
 def run(arguments: Namespace) -> int:

@@ -12,7 +12,7 @@ from s2f.simulate.population.joint_law import Sharing
 class SimulateConfig:
     """What to simulate.
 
-    Attributes:
+    Args:
         out: dataset folder to write.
         voices: folder of voices, see `s2f.simulate.voice.recordings.read_voices`.
         makehuman: a MakeHuman checkout.
