@@ -56,9 +56,6 @@ def add_options(
 ) -> None:
     """Add the fields of a command's dataclass, described by its docstring and those of its bases.
 
-    A field without a default is required. A switch that is off unless asked for becomes a flag without a value, a
-    sequence takes several words, `out` is also `-o`.
-
     Args:
         parser: of the command.
         config: dataclass. A field without a default must be given. A switch that is off unless asked for becomes a flag
