@@ -22,9 +22,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 IMPORTED = (
-    *("s2f.cli", "s2f.commands.prepare", "s2f.commands.shards"),
+    *("s2f.cli", "s2f.commands.prepare", "s2f.commands.shards", "s2f.simulate.dataset.run"),
     *("s2f.training.encoders.face", "s2f.training.speech2face.task", "s2f.training.matching.three_stages"),
 )
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([*IMPORTED])
 PATIENCE_S = 600.0  # a machine may be busy; a program that ends is not waited for
 
 
@@ -47,14 +49,12 @@ class Program:
         self._folder = TemporaryDirectory(prefix="program-")
         self.out, self.err = (Path(self._folder.name) / name for name in ("out", "err"))
         self._store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*IMPORTED])
         self._processes = []
         for rank in range(processes):
             given = {**(os.environ if environment is None else environment)}
             given |= self._place(rank, processes) if processes > 1 else {}
             arguments = ([str(word) for word in words], given, str(self.out), str(self.err))
-            self._processes.append(context.Process(target=_run, args=arguments))
+            self._processes.append(FORKS.Process(target=_run, args=arguments))
             self._processes[-1].start()
 
     def _place(self, rank: int, processes: int) -> dict[str, str]:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,9 +46,6 @@ def tracked() -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-parsed = cache(ast.parse)  # every rule reads the same files
-
-
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -72,7 +68,7 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
 
 def import_faults(source: str, path: str) -> list[str]:
     """What the import rule has against `source`, seen as the file `path` (relative to the checkout)."""
-    tree, room = parsed(source), path.split("/")[0]
+    tree, room = ast.parse(source), path.split("/")[0]
     faults = []
     for name in imported(tree, path.rpartition("/")[0].replace("/", ".")):
         top = name.split(".")[0]
@@ -89,10 +85,10 @@ def import_faults(source: str, path: str) -> list[str]:
 
 
 def pickle_faults(source: str, path: str) -> list[str]:
-    classes = [node for node in ast.walk(parsed(source)) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
     readers = [node for node in classes if any("Unpickler" in ast.unparse(base) for base in node.bases)]
     faults = [f"{path}:{node.lineno}: {node.name}" for node in readers if path != RESTRICTED_READER]
-    for name, call in calls(parsed(source)):
+    for name, call in calls(ast.parse(source)):
         given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         safe = path in PICKLE_READERS and given.get("weights_only") == "True"
         pickled = re.fullmatch(r"(c?[pP]ickle|dill|joblib)\.(load|loads|Unpickler)", name)
@@ -290,7 +286,7 @@ def documented(docstring: str) -> list[str]:
 
 
 def docstring_faults(source: str, path: str) -> list[str]:
-    tree = parsed(source)
+    tree = ast.parse(source)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     faults = [] if ast.get_docstring(tree) else [f"{path}: no module docstring"]
     for name, node in public(tree.body):

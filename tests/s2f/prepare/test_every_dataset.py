@@ -70,6 +70,12 @@ PAIRED = (
     Case("librispeech", "folders", "own", 2, 2),
     Case("folders", voices_each=2, faces_each=2, same_video=9),
 )
+OFTEN = (
+    "voxceleb1+voxceleb1_faces",
+    "avspeech",
+    "librispeech+folders",
+)  # a pair of copies, films, and splits of its own
+FEW_OFTEN = [case if str(case) in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in PAIRED]
 FACES_ONLY = {"voxceleb1_faces": 18, "vggface": 18, "vgg_all_frontal": 18, "vggface2": 18, "hq_voxceleb": 11}
 ERRORS = {
     "avspeech": {"train/holiday.wav": "scan", f"train/{CAST[0].youtube}_70.0_73.5.wav": "scan"},
@@ -207,7 +213,7 @@ def test_split_of_the_rule(prepared, case):
         assert names == {who.name.replace("_", " "): letters.get(who.name[0], "train") for who in CAST}
 
 
-@pytest.mark.parametrize("case", PAIRED, ids=str)
+@pytest.mark.parametrize("case", FEW_OFTEN, ids=str)
 def test_one_step_of_training(trained, case):
     (row,) = rows(trained(case))
     assert row["step"] == 1
@@ -223,7 +229,7 @@ def test_the_recipe_for_real_pairs_takes_a_prepared_folder_as_it_is(prepared, tm
     assert [row["step"] for row in rows(out)] == [1]
 
 
-@pytest.mark.parametrize("case", PAIRED, ids=str)
+@pytest.mark.parametrize("case", FEW_OFTEN, ids=str)
 def test_one_evaluation(prepared, trained, case, tmp_path, capsys):
     out = Path(shutil.copytree(prepared(case), tmp_path / "data"))
     if case.tree == "avspeech":
@@ -248,7 +254,9 @@ def _fill_genders(out: Path) -> None:
         writer.writerows(people)
 
 
-@pytest.mark.parametrize("name", FACES_ONLY)
+@pytest.mark.parametrize(
+    "name", [name if name == "vggface2" else pytest.param(name, marks=pytest.mark.slow) for name in FACES_ONLY]
+)
 def test_faces_alone_train_a_face_encoder(tree, tmp_path, name, capsys):
     out = tmp_path / "out"
     assert cli.main(["prepare", name, str(tree(name)), str(out), *QUICK]) == 0

@@ -24,6 +24,7 @@ from s2f.simulate.population.face_statistics import BASIS, fit_natural_law
 from s2f.simulate.population.joint_law import Voice
 from s2f.simulate.population.solve import correlations_of
 from s2f.simulate.voice.recordings import Recording, read_voices
+from tests.programs import FORKS
 from tests.s2f.simulate.small_makehuman import write_makehuman
 
 RATE = 16000
@@ -255,7 +256,11 @@ def test_same_seed_same_bytes_whatever_the_number(config, dataset, tmp_path):
     assert other["canonical/id00000.png"] != full["canonical/id00000.png"]
 
 
-def test_pool_gives_the_same_bytes(config, dataset, tmp_path):
+@pytest.mark.parametrize("start", ["forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_pool_gives_the_same_bytes(config, dataset, tmp_path, monkeypatch, start):
+    """The real pool spawns its processes; those of a server that has imported everything do the same sooner."""
+    if start == "forkserver":
+        monkeypatch.setattr(running.multiprocessing, "get_context", lambda asked: {"spawn": FORKS}[asked])
     assert files_of(simulate(replace(config, out=str(tmp_path / "pool"), workers=2))) == files_of(dataset)
 
 
