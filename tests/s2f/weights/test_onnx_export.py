@@ -102,6 +102,7 @@ class Solve(torch.nn.Module):
         return torch.linalg.solve_ex(a, b).result + 0
 
 
+@pytest.mark.slow
 def test_linear_systems(tmp_path):
     """Against numpy; a permutation has nothing but zeros where elimination without pivots would divide."""
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}

@@ -202,6 +202,7 @@ def test_pictures_are_searched_at_a_bounded_size(size, searched):
     np.testing.assert_allclose(found[:4], box, atol=1.5 * max(1, width / 640))
 
 
+@pytest.mark.slow
 def test_landmarks_are_those_of_the_written_picture():
     """In the written picture itself dlib finds the same points, up to where it sees the box there."""
     require_dlib()
@@ -216,6 +217,7 @@ def test_landmarks_are_those_of_the_written_picture():
     assert FaceModels("cnn", "none").landmarks(made.pixels, FaceBox(50, 50, 150, 150, 1.0)) is None
 
 
+@pytest.mark.slow
 def test_hog_and_cnn_cut_alike():
     require_dlib()
     config = PrepareConfig("x", "root", "out")
