@@ -74,6 +74,7 @@ def send(page, path):
     chooser.value.set_files(path)
 
 
+@pytest.mark.slow
 def test_upload_see_and_download(visit, speech):
     page = visit(viewport={"width": 1200, "height": 900})
     expect(page.get_by_role("button", name="Upload a file")).to_be_disabled()  # first the box

@@ -101,6 +101,7 @@ def test_uniform_negatives_follow_the_ratio_of_binomials():
     np.testing.assert_allclose(n_way(cross, 6, "samples", np.arange(2)).accuracy("samples"), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_agrees_with_a_million_draws():
     random = np.random.default_rng(5)
     people, draws = 30, 1_000_000

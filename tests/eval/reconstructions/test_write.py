@@ -127,6 +127,7 @@ def side(written, name, which="voice"):
     return np.load(written.features(name) / f"{which}.npy")
 
 
+@pytest.mark.slow
 def test_one_by_one_the_pipeline_gives_the_same(written, pipeline, data):
     voices = {"b1": "b0.wav"}
     for place, name in enumerate(DRAWN):

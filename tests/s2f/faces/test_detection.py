@@ -119,6 +119,7 @@ def test_map_between_the_two_boxes_is_undone_exactly():
     np.testing.assert_allclose(cnn_edges(*hog), cnn, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_hog_boxes_are_like_the_cnns(detector):
     picture = Image.new("RGB", (420, 300), (90, 90, 90))
     picture.paste(drawn_face(), (180, 60))
@@ -141,6 +142,7 @@ def test_two_hog_faces_most_confident_first():
     assert boxes[0].confidence >= boxes[1].confidence
 
 
+@pytest.mark.slow
 def test_landmarks_in_a_hog_box_start_from_the_hog_detectors_own(detector, monkeypatch):
     import dlib
 

@@ -228,6 +228,7 @@ REASONS = {
 }
 
 
+@pytest.mark.slow
 def test_one_file_in_ten_broken(tmp_path):
     """Every broken file is listed with its reason, and all others are there."""
     require_dlib()

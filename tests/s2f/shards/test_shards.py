@@ -229,6 +229,7 @@ def test_an_interrupted_run_is_resumed(packed, tiny_dataset, encoder, tmp_path, 
     assert contents(out) == contents(packed)
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_folder(own_dataset, encoder, tmp_path):
     damage(own_dataset)
     write_shards(DatasetFolder(own_dataset), encoder, tmp_path / "one", samples_per_shard=2, skip_bad=True)

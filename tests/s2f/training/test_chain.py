@@ -233,6 +233,7 @@ def test_recipe_order_is_file_then_command_line(tmp_path, capsys):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(chain, tiny_dataset, tmp_path):
     """Two gloo processes write one log and one export, also when a head gets no gradient."""
     root, _ = chain

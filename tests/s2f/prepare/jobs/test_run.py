@@ -125,6 +125,7 @@ def test_whoever_lacks_a_voice_or_a_face_has_no_split(tmp_path):
     assert alone["people_without_voice_or_face"] == 0
 
 
+@pytest.mark.slow
 def test_tables_of_faces(tmp_path):
     """One film, one scene, one crop without a face, two faces side by side, and a scene without any."""
     require_dlib()

@@ -256,7 +256,8 @@ def test_same_seed_same_bytes_whatever_the_number(config, dataset, tmp_path):
     assert other["canonical/id00000.png"] != full["canonical/id00000.png"]
 
 
-@pytest.mark.parametrize("start", ["forkserver", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["forkserver", "spawn"])
 def test_pool_gives_the_same_bytes(config, dataset, tmp_path, monkeypatch, start):
     """The real pool spawns its processes; those of a server that has imported everything do the same sooner."""
     if start == "forkserver":

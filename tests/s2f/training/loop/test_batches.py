@@ -31,6 +31,7 @@ def losses(folder):
 PLAIN = ["--network.batch_norm", "false", "--augment", "none", "--max_grad_norm", "0.5"]
 
 
+@pytest.mark.slow
 def test_one_batch_equals_two_accumulated_and_two_processes(shared, train, tiny_dataset, tmp_path):
     """Without batch statistics and augmentation, which belong to a process, only rounding differs."""
     ten = [*PLAIN, "--max_train_steps", "10"]

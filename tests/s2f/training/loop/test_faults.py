@@ -167,6 +167,7 @@ def test_replacement_is_a_readable_item_of_the_epoch_and_always_the_same():
     assert found == {1, 3, 5, 7, 9}
 
 
+@pytest.mark.slow
 def test_interrupt_says_what_is_safe(shared, tiny_dataset, tmp_path):
     folder = tmp_path / "run"
     words = command(*shared, "--data", tiny_dataset, "--output_dir", folder)

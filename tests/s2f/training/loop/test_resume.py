@@ -37,7 +37,8 @@ def torchrun(processes: int, words: list[object]) -> subprocess.CompletedProcess
     return subprocess.run([*start, *map(str, words)], capture_output=True, text=True, env=environment())
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 def test_killed_and_resumed_equals_undisturbed(flags, tmp_path, processes):
     """Six training voices and batches of four: step 10 lies in the middle of an epoch."""
     flags = [*flags, "--gradient_accumulation_steps", 2 // processes, "--train_batch_size", 4 // processes]

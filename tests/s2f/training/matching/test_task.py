@@ -92,6 +92,7 @@ def test_the_weighting_ends_when_enough_people_have_a_weight(train, tmp_path):
     assert sorted(values) == pytest.approx([0.99**3, 0.99**2, 0.99**2, 0.99, 0.99, 1.0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_the_same_weights_and_one_model(tiny_dataset, tmp_path):
     """Through the three stages; both see all hardness, so their weights agree, and the header says how they ran."""
     recipe = SHARED | RECIPES["wen2021_weights"] | {"train_batch_size": 2}
@@ -313,12 +314,8 @@ def test_the_small_twins_differ_from_the_published_recipes_in_numbers_alone(name
 RATES = {"kim2018": 0.003, "trinet": 0.01, "wen2021": 0.01}
 
 
-DEAR = ("kim2018", "trinet")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in DEAR else name for name in sorted(RATES)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(RATES))
 def test_six_people_are_learned_by_heart(name, tiny_dataset, tmp_path):
     """Tones and grey levels are told apart, and after a few steps every voice prefers its own face to every other."""
     recipe = RECIPES[name] | {
