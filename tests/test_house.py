@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ RESTRICTED_READER = "s2f/runtime/safe_pickle.py"  # the one subclass of Unpickle
 
 def modules() -> list[str]:
     return sorted(path.relative_to(CHECKOUT).as_posix() for room in ROOMS for path in (CHECKOUT / room).rglob("*.py"))
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of a text, which nobody changes."""
+    return ast.parse(source)
 
 
 def faults_in(rule: Callable[[str, str], list[str]], paths: list[str]) -> str:
@@ -68,7 +75,7 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
 
 def import_faults(source: str, path: str) -> list[str]:
     """What the import rule has against `source`, seen as the file `path` (relative to the checkout)."""
-    tree, room = ast.parse(source), path.split("/")[0]
+    tree, room = parsed(source), path.split("/")[0]
     faults = []
     for name in imported(tree, path.rpartition("/")[0].replace("/", ".")):
         top = name.split(".")[0]
@@ -85,10 +92,10 @@ def import_faults(source: str, path: str) -> list[str]:
 
 
 def pickle_faults(source: str, path: str) -> list[str]:
-    classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in ast.walk(parsed(source)) if isinstance(node, ast.ClassDef)]
     readers = [node for node in classes if any("Unpickler" in ast.unparse(base) for base in node.bases)]
     faults = [f"{path}:{node.lineno}: {node.name}" for node in readers if path != RESTRICTED_READER]
-    for name, call in calls(ast.parse(source)):
+    for name, call in calls(parsed(source)):
         given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         safe = path in PICKLE_READERS and given.get("weights_only") == "True"
         pickled = re.fullmatch(r"(c?[pP]ickle|dill|joblib)\.(load|loads|Unpickler)", name)
@@ -166,12 +173,13 @@ def package_of(path: str) -> str:
     return dotted(path if loose else folder)
 
 
+@cache
 def import_graph() -> dict[str, set[str]]:
     """Module to the modules it imports anywhere, in functions and for types too."""
     paths = {dotted(path): path for path in modules()}
     graph: dict[str, set[str]] = {}
     for module, path in paths.items():
-        tree = ast.parse((CHECKOUT / path).read_text(encoding="utf-8"))
+        tree = parsed((CHECKOUT / path).read_text(encoding="utf-8"))
         names = set(imported(tree, dotted(path.rpartition("/")[0])))
         homes = {name if name in paths else name.rpartition(".")[0] for name in names}
         graph[module] = (homes & paths.keys()) - {module}
@@ -208,7 +216,7 @@ def test_packages_import_from_lower_floors():
 
 def is_empty(path: str) -> bool:
     """Whether a module holds nothing but its docstring."""
-    body = ast.parse((CHECKOUT / path).read_text(encoding="utf-8")).body
+    body = parsed((CHECKOUT / path).read_text(encoding="utf-8")).body
     return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
 
 
@@ -286,7 +294,7 @@ def documented(docstring: str) -> list[str]:
 
 
 def docstring_faults(source: str, path: str) -> list[str]:
-    tree = ast.parse(source)
+    tree = parsed(source)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     faults = [] if ast.get_docstring(tree) else [f"{path}: no module docstring"]
     for name, node in public(tree.body):

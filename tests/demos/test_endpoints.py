@@ -160,6 +160,7 @@ def test_visitors_do_not_share_a_question(server, client, tmp_path):
     assert ask(client, 1, api="/guess")[1]["tally"]["asked"] >= 1
 
 
+@pytest.mark.slow
 def test_many_at_once_get_their_own_answers(server, starter, speech, tmp_path):
     clips = [speech, *(PEOPLE / "voices" / f"id0000{k}.flac" for k in range(3))]
     expected = [np.asarray(image) for image in starter([str(clip) for clip in clips]).images]
@@ -425,6 +426,7 @@ def test_a_clip_that_was_deleted_meanwhile(server, speech):
     assert "file that was deleted meanwhile; upload the file again" in data["error"]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_the_cache_time(server, client, speech):
     ask(client, handle_file(speech), [], 6, 2, 0)
     ask(client, 4, api="/question")

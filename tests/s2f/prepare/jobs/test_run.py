@@ -177,6 +177,7 @@ def test_order_of_the_sources_does_not_matter(root, three, tmp_path):
         assert content(tmp_path / str(seed)) == content(tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same(root, tmp_path):
     (root / "a" / "bad.wav").write_bytes(b"no sound")
     words = ["prepare", "--split", "none", "folders", str(root)]
