@@ -112,14 +112,13 @@ def exit_code(
     except SystemExit as stop:  # --help, --version and --print_config end here
         return int(stop.code or EXIT_OK)
     except ArgumentError as error:
-        complain("; ".join(filter(None, (str(error), hint(str(error))))), program)
-        return EXIT_BAD_INPUT
+        code, said = EXIT_BAD_INPUT, (str(error), hint(str(error)))
     except S2fError as error:
-        complain(str(error), program)
-        return EXIT_BAD_INPUT
+        code, said = EXIT_BAD_INPUT, (str(error), "")
     except KeyboardInterrupt:
-        complain("; ".join(filter(None, ("interrupted", when_interrupted()))), program)
-        return EXIT_INTERRUPTED
+        code, said = EXIT_INTERRUPTED, ("interrupted", when_interrupted())
+    complain("; ".join(filter(None, said)), program)
+    return code
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class Program:
             0 done, 1 the answer is no, 2 bad input or usage, 130 interrupted.
         """
         words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
-        chosen = self._chosen(words)
+        chosen = next((word for word in words if word in self.commands), None)
         for name, value in QUIET_LIBRARIES.items():
             if chosen not in self.online or name not in OFFLINE:
                 os.environ.setdefault(name, value)
@@ -183,26 +182,23 @@ class Program:
         parser = ArgumentParser(prog=self.name, description=self.about, version=__version__, exit_on_error=False)
         commands = parser.add_subcommands(dest="command", required=True)
         for name, about in self.commands.items():
-            command = ArgumentParser(description=about, exit_on_error=False)
-            if name == chosen:
-                command.add_argument("--config", action="config", help="YAML file with any of these options")
-                self._module(name).add_arguments(command)
+            command = self._command(name) if name == chosen else ArgumentParser(exit_on_error=False)
             commands.add_subcommand(name, command, help=about)
         return parser
+
+    def _command(self, name: str) -> ArgumentParser:
+        command = ArgumentParser(description=self.commands[name], exit_on_error=False)
+        command.add_argument("--config", action="config", help="YAML file with any of these options")
+        self._module(name).add_arguments(command)
+        return command
 
     def _nearest(self, message: str, chosen: str | None) -> str:
         """Say which option an unknown one, on the command line or in a file, was probably meant to be."""
         unknown = unknown_option(message)
         if not unknown or not chosen:
             return f"`{self.name} --help` lists the commands, `{self.name} COMMAND --help` their options"
-        command = ArgumentParser(exit_on_error=False)
-        self._module(chosen).add_arguments(command)
-        options = re.findall(r"--(\w+)", command.format_help())
+        options = re.findall(r"--(\w+)", self._command(chosen).format_help())
         return did_you_mean(unknown, options) or f"`{self.name} {chosen} --help` lists the options"
-
-    def _chosen(self, words: Sequence[str]) -> str | None:
-        """The command: the first word that names one."""
-        return next((word for word in words if word in self.commands), None)
 
 
 def _underscored(word: str) -> str:
@@ -226,7 +222,8 @@ def run_training(
 ) -> int:
     """Parse flags and a `--config` file, then train; the body of every `train_*.py`.
 
-    The command line beats the file, an unknown key is an error, and `--dry-run` prints the resolved tree.
+    The command line beats the file, an unknown key is an error, and `--dry-run` prints the resolved tree. Recipes are
+    for files first, so that jsonargparse reads them as they are: a switch takes true or false here.
 
     Args:
         arguments_class: dataclass of the recipe.
