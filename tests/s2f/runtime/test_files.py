@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from s2f.runtime.files import whole_folder, write_bytes, write_text
+from s2f.errors import AudioMissing, OutputError
+from s2f.runtime.files import whole_folder, write_bytes, write_text, writing
 
 
 def fail_halfway(final):
@@ -59,3 +60,20 @@ def test_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         write_bytes(tmp_path / "file" / "a.bin", b"new")
+
+
+def test_a_write_that_fails_is_said_with_how_to_go_on(tmp_path):
+    full = OSError(28, "No space left on device")
+    with pytest.raises(OutputError) as refused, writing(tmp_path):
+        raise full
+    expected = f"expected room and permission to write in {tmp_path}, got No space left on device; "
+    assert (
+        str(refused.value) == expected + "make room or give another folder; the same command goes on where it stopped"
+    )
+    with pytest.raises(AudioMissing), writing(tmp_path):  # an OSError too, but no failed write
+        raise AudioMissing("a clip", "none", "check the path")
+    with pytest.raises(ValueError, match="mine"), writing(tmp_path):
+        raise ValueError("mine")
+
+    with pytest.raises(OutputError, match=r"got mine; go on$"), writing(tmp_path, lambda: "go on", (ValueError,)):
+        raise ValueError("mine")
