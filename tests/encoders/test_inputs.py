@@ -181,6 +181,7 @@ def test_nothing_is_looked_at_where_there_is_nothing():
         assert compact().features(torch.rand(2, 3, 16, 16)).shape == (2, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["features", "locate", "encode"])
 def test_compiled_exported_and_traced_in_one_piece(name):
     """The graph holds no look at the numbers, so it takes any; the network itself still looks."""

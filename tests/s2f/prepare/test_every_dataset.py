@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,11 +76,15 @@ OFTEN = (
     "avspeech",
     "librispeech+folders",
 )  # a pair of copies, films, and splits of its own
-FEW_OFTEN = [case if str(case) in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in PAIRED]
 FACES_ONLY = {"voxceleb1_faces": 18, "vggface": 18, "vgg_all_frontal": 18, "vggface2": 18, "hq_voxceleb": 11}
 ERRORS = {
     "avspeech": {"train/holiday.wav": "scan", f"train/{CAST[0].youtube}_70.0_73.5.wav": "scan"},
 }
+
+
+def few_often(cases: Iterable[Case]) -> list:
+    """Cases of a test, most of them slow."""
+    return [case if str(case) in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def reader(who: Person) -> str:
@@ -164,7 +169,7 @@ def test_no_adaptor_is_forgotten():
     assert {name.removesuffix("_old") for name in TREES} == set(ADAPTORS)
 
 
-@pytest.mark.parametrize("case", PAIRED, ids=str)
+@pytest.mark.parametrize("case", few_often(PAIRED), ids=str)
 def test_prepared_folder(prepared, case, capsys):
     out = prepared(case)
     data = DatasetFolder(out)
@@ -188,7 +193,7 @@ def test_prepared_folder(prepared, case, capsys):
     assert checked(out, capsys)
 
 
-@pytest.mark.parametrize("case", PAIRED, ids=str)
+@pytest.mark.parametrize("case", few_often(PAIRED), ids=str)
 def test_nobody_is_mixed_up(prepared, case):
     """Every voice has its person's pitch, and the starter's face encoder recognises every face."""
     data = DatasetFolder(prepared(case))
@@ -199,7 +204,7 @@ def test_nobody_is_mixed_up(prepared, case):
         assert whose_face(Image.open(data.path(row))) == names[row["identity"]]
 
 
-@pytest.mark.parametrize("case", [case for case in PAIRED if case.split != "random"], ids=str)
+@pytest.mark.parametrize("case", few_often(case for case in PAIRED if case.split != "random"), ids=str)
 def test_split_of_the_rule(prepared, case):
     people = DatasetFolder(prepared(case)).people
     names = {row["name"]: row["split"] for row in people.values()}
@@ -213,7 +218,7 @@ def test_split_of_the_rule(prepared, case):
         assert names == {who.name.replace("_", " "): letters.get(who.name[0], "train") for who in CAST}
 
 
-@pytest.mark.parametrize("case", FEW_OFTEN, ids=str)
+@pytest.mark.parametrize("case", few_often(PAIRED), ids=str)
 def test_one_step_of_training(trained, case):
     (row,) = rows(trained(case))
     assert row["step"] == 1
@@ -229,7 +234,7 @@ def test_the_recipe_for_real_pairs_takes_a_prepared_folder_as_it_is(prepared, tm
     assert [row["step"] for row in rows(out)] == [1]
 
 
-@pytest.mark.parametrize("case", FEW_OFTEN, ids=str)
+@pytest.mark.parametrize("case", few_often(PAIRED), ids=str)
 def test_one_evaluation(prepared, trained, case, tmp_path, capsys):
     out = Path(shutil.copytree(prepared(case), tmp_path / "data"))
     if case.tree == "avspeech":

@@ -66,6 +66,7 @@ def test_a_grown_copy_is_added_to(root, three, tmp_path, count_work):
     assert content(out) == content(tmp_path / "at_once")
 
 
+@pytest.mark.slow
 def test_faces_may_come_later(tmp_path):
     """The detector is part of the settings only once there are faces."""
     require_dlib()
