@@ -1,1 +1,1 @@
-"""Gradio apps. Importing them needs the extra `demo`; `s2f demo` starts the browser demo."""
+"""The browser demo (Gradio). Importing it needs the extra `demo`; `s2f demo` starts it."""

@@ -1,1 +1,1 @@
-"""Metrics as pure functions on arrays, and the `s2f-eval` command."""
+"""Every figure: metrics, evaluations, `s2f-eval`."""

@@ -1,1 +1,1 @@
-"""Face encoders: `features(image)` and `logits(feature)`."""
+"""Face networks, one a file; base.py is their interface, landmarks.py a network beside them."""

@@ -1,4 +1,4 @@
-"""`s2f-eval craniofacial`: correlation of face measures of two pictures of the same people."""
+"""`s2f-eval craniofacial`: correlation of face measures of two folders of pictures of the same people."""
 
 from __future__ import annotations
 

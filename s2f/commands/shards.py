@@ -16,9 +16,9 @@ class ShardsConfig:
     """Arguments of `s2f shards`.
 
     Args:
-        data: dataset folder to pack.
-        out: folder for the shards; the same command resumes an interrupted one.
-        face_encoder: folder of the face encoder whose features are stored.
+        data: dataset folder to pack; needed unless `--index`.
+        out: folder for the shards; the same command resumes an interrupted one. Needed unless `--index`.
+        face_encoder: folder of the face encoder whose features are stored; needed unless `--index`.
         samples_per_shard: samples in one tar.
         skip_bad: leave out rows that cannot be used, and list them in skipped.csv.
         device: cpu, cuda, cuda:1, mps.

@@ -1,4 +1,4 @@
-"""`s2f simulate`: make a dataset of synthetic people with real voices."""
+"""`s2f simulate`: make a dataset of synthetic people with voices made from real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Exact two-way matching of a head: every probe, its own positive, every negative; nothing is sampled."""
+"""Exact two-way matching of a head: every probe, its own positive, every negative; nothing is sampled.
+
+For heads that see pairs, while they are trained; for embeddings there is `eval.metrics.two_way`.
+"""
 
 from __future__ import annotations
 

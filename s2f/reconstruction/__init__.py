@@ -1,1 +1,1 @@
-"""Voice to face feature to face: pipeline and losses of Speech2Face."""
+"""Voice to face: the pipeline, the losses of Speech2Face and its decoder, and what the voice leaves open."""

@@ -1,1 +1,1 @@
-"""Simulated people: synthetic faces of known truth paired with real voices."""
+"""Synthetic people of known truth: rendered faces, and voices made from real recordings."""

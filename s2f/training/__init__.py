@@ -1,1 +1,1 @@
-"""One Accelerate loop and the three tasks trained with it: face encoder, face decoder, Speech2Face."""
+"""Training: one Accelerate loop, a task for each train_*.py, augmentations that they share."""

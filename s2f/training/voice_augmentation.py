@@ -1,9 +1,9 @@
-"""Voice augmentation in batches on the device, and fixed damage to one clip for evaluation.
+"""Voice augmentation in batches on the device.
 
 Augmentation is not in the Speech2Face paper, whose data are millions of clips; a small set of read speech needs it to
 survive other microphones. Everything is drawn from PyTorch's default generator of the device, so seeds and resumption
-cover it. `degrade_voice` shares neither code nor draws with it, so that an evaluation does not test on the very sounds
-that training made.
+cover it. `eval.faces.conditions.degrade_voice` shares neither code nor draws with it, so that an evaluation does not
+test on the very sounds that training made.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Weights in and out: published files read safely, checkpoint folders verified, described, exported and published."""
+"""Published weights in, ONNX out, checkpoint folders verified: the one package that knows every network."""

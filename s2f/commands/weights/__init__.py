@@ -10,4 +10,10 @@ COMMANDS = {
     "fit-unexplained": "add to a pipeline what its voices leave open, for samples; say how much they explain",
     "push": "publish a checkpoint, to a folder or to a hub",
 }
-PROGRAM = Program("s2f weights", "Weights in and out.", "s2f.commands.weights", COMMANDS, online=("push",))
+PROGRAM = Program(
+    "s2f weights",
+    "Published weights in; checkpoints verified, described, exported and published.",
+    "s2f.commands.weights",
+    COMMANDS,
+    online=("push",),
+)
