@@ -54,3 +54,11 @@ def test_every_option_is_documented_once_and_has_its_default(program, command, c
     printed = " ".join(capsys.readouterr().out.split())
     for name, option in options.items():
         assert (f"--{name}" in printed) if option.option_strings else (f" {name.upper()}" in printed), name
+
+
+@pytest.mark.parametrize("word", ["~", "null", "#x"])
+def test_a_word_is_what_was_typed(word):
+    parser = ArgumentParser(exit_on_error=False)
+    WEIGHTS._module("push").add_arguments(parser)
+    assert parser.parse_args(["CKPT", "--to_folder", word]).to_folder == word
+    assert parser.parse_args(["CKPT"]).to_folder is None

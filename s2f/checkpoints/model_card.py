@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from s2f.checkpoints.hashes import write_manifest
-from s2f.checkpoints.loading import CONFIG, network_folders, read_json, stored_shapes
+from s2f.checkpoints.loading import CONFIG, contained, network_folders, read_json, stored_shapes
 from s2f.checkpoints.provenance import weights_sha256
 from s2f.errors import CheckpointError, UsageError
 from s2f.runtime.files import write_text
@@ -110,7 +110,11 @@ def _header(license_name: str) -> str:
 def _networks(folder: Path) -> str:
     rows, contracts = [], []
     for name, part in network_folders(folder).items():
-        config = {key: value for key, value in sorted(read_json(part / CONFIG).items()) if value is not None}
+        config = {
+            key: value
+            for key, value in sorted(read_json(contained(part / CONFIG, folder)).items())
+            if value is not None
+        }
         kind = str(config.get("_class_name"))
         count = sum(math.prod(shape) for shape in stored_shapes(part).values())
         rows.append((name or "(the folder)", kind, f"{count:,}"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Protocol
 
 from s2f.checkpoints.hashes import MANIFEST, compare, read_manifest
+from s2f.checkpoints.loading import load_network
 from s2f.checkpoints.model_card import CardFacts, write_card
 from s2f.errors import CheckpointError, OutputError, UsageError
 from s2f.runtime.files import whole_folder
@@ -18,6 +20,9 @@ CARD = "README.md"
 
 class Saveable(Protocol):
     """A model that writes a checkpoint folder."""
+
+    def networks(self) -> Mapping[str, Any]:
+        """The networks that it writes, by sub-folder."""
 
     def save_pretrained(self, folder: str | Path, /) -> None:
         """Write the folder."""
@@ -108,6 +113,8 @@ def publish_model(
         name = Path(to_folder).name if to_folder is not None else str(repo_id).rpartition("/")[2]
         folder = Path(temporary) / "checkpoint"
         model.save_pretrained(folder)
+        for part, network in model.networks().items():
+            load_network(type(network), folder / part)  # refuses what could not be loaded again, such as NaN
         write_card(folder, facts if facts.title else replace(facts, title=name))
         return publish(folder, repo_id, to_folder, private)
 

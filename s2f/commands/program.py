@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from types import MappingProxyType, ModuleType
-from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, Namespace
@@ -66,6 +66,8 @@ def add_options(
     about, types = sentences(config), get_type_hints(config)
     for field in fields(config):
         name, kind = field.name, types[field.name]
+        if kind == (str | None):
+            kind = str  # as typed: jsonargparse would read ~ and null as nothing
         default: Any = field.default if field.default_factory is MISSING else field.default_factory()
         needed = default is MISSING
         given: dict[str, Any] = {"help": about[name]} | ({} if needed else {"default": default})
@@ -76,6 +78,8 @@ def add_options(
             given |= {"choices": list(choices[name]), "help": f"{about[name]} {meanings}"}
         elif get_origin(kind) is Sequence:
             given |= {"nargs": "+", "type": get_args(kind)[0]} | ({} if needed else {"default": list(default)})
+        elif get_origin(kind) is Literal:
+            given |= {"choices": list(get_args(kind))}
         else:
             given |= {"type": kind}
         if name in places:

@@ -10,6 +10,8 @@ from jsonargparse import ArgumentParser, Namespace
 from s2f.commands.program import EXIT_OK, add_options, typed
 from s2f.errors import UsageError
 
+PACKING = ("samples_per_shard", "skip_bad", "device")  # options that indexing has no use for
+
 
 @dataclass(frozen=True)
 class ShardsConfig:
@@ -41,10 +43,13 @@ class ShardsConfig:
         """
         given = {"DATA": self.data, "OUT": self.out, "--face_encoder": self.face_encoder}
         named = [name for name, value in given.items() if value is not None]
+        named += [f"--{name}" for name in PACKING if getattr(self, name) != getattr(ShardsConfig, name)]
+        if self.index == "":
+            raise UsageError("a folder of tars to index", "an empty name", "name it, or . for this one")
         if self.index is not None and named:
             raise UsageError("`--index FOLDER` alone", f"{', '.join(named)} beside it", "leave the others out")
-        if self.index is None and len(named) < len(given):
-            missing = ", ".join(name for name in given if name not in named)
+        if self.index is None and None in given.values():
+            missing = ", ".join(name for name, value in given.items() if value is None)
             expected = "s2f shards DATA OUT --face_encoder DIR, or s2f shards --index FOLDER"
             raise UsageError(expected, f"no {missing}", "give what is missing")
 

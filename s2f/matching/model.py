@@ -152,6 +152,10 @@ class MatchingModel(Publishable, nn.Module):
         feature = self.face_features(image, dynamic)
         return self.head.embed_face(feature) if isinstance(self.head, EmbeddingHead) else feature
 
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by sub-folder of a checkpoint."""
+        return dict(self.named_children())
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write one sub-folder a network, `model_index.json`, and the hashes of all files in `SHA256SUMS`."""
         folder = Path(folder)
@@ -161,7 +165,7 @@ class MatchingModel(Publishable, nn.Module):
             "dynamic": self.dynamic,
         }
         with replaced_entries(folder) as partial:
-            for name, network in self.named_children():
+            for name, network in self.networks().items():
                 network.save_pretrained(partial / name)  # type: ignore[operator]
                 index[name] = ["s2f", type(network).__name__]
             write_text(partial / loading.INDEX, json.dumps(index, indent=2) + "\n")

@@ -115,6 +115,10 @@ class Speech2FacePipeline(Publishable, DiffusionPipeline):
             networks[name] = loading.load_network(by_name[entry[1]], part)
         return cls(**networks).to(target)
 
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The networks by sub-folder of a checkpoint."""
+        return {name: getattr(self, name) for name in COMPONENTS if getattr(self, name) is not None}
+
     def save_pretrained(self, save_directory: str | Path, max_shard_size: int | str | None = None) -> None:
         """Write a checkpoint folder: the networks, `model_index.json`, and the hashes of all files in `SHA256SUMS`.
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from s2f.checkpoints.hashes import MANIFEST, compare
+from s2f.checkpoints.loading import contained, network_folders
 from s2f.errors import S2fError
-from s2f.weights.registry import load_networks
+from s2f.weights.registry import load_any
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def verify(folder: str | Path) -> Verification:
     networks: dict[str, str] = {}
     try:
         good, faults = compare(folder)
-        networks = {name: type(network).__name__ for name, network in load_networks(Path(folder)).items()}
+        for name, part in network_folders(Path(folder)).items():
+            networks[name] = type(load_any(contained(part, Path(folder)))).__name__
     except S2fError as error:
         faults = [*faults, str(error)]
     return Verification(str(folder), good, networks, faults)

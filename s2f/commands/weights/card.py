@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -37,8 +38,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write README.md and SHA256SUMS; 0 done."""
     from s2f.checkpoints.model_card import CardFacts, write_card
+    from s2f.weights.registry import load_networks
 
     config = typed(CardConfig, arguments)
+    load_networks(Path(config.checkpoint))  # a card says nothing of networks that cannot be loaded
     facts = CardFacts(config.license, config.run, config.evaluation, config.title)
     print(write_card(config.checkpoint, facts))
     return EXIT_OK

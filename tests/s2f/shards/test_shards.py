@@ -417,6 +417,21 @@ def foreign(key: str, **facts) -> dict[str, bytes]:
     return {f"{key}.{kind}": content for kind, content in kinds.items()}
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--index", "DIR", "--skip_bad"], "`--index FOLDER` alone, got --skip_bad beside it"),
+        (["DATA", "--index", "DIR"], "`--index FOLDER` alone, got DATA beside it"),
+        (["--index", ""], "a folder of tars to index, got an empty name"),
+        (["DATA", "OUT"], "got no --face_encoder"),
+        ([], "got no DATA, OUT, --face_encoder"),
+    ],
+)
+def test_packing_or_indexing(words, message, capsys):
+    assert main(["shards", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_shards_made_elsewhere_are_indexed(tmp_path, capsys):
     first = foreign("d/x", identity="p", split="train", speaker="s", video="v", fps=25, note=None, start_s=3)
     write_tar(tmp_path / "a.tar", first | {"d/x.txt": b"ignored", "readme": b""})

@@ -1,12 +1,18 @@
 """`s2f weights`: the commands, what they print and how they refuse."""
 
+import copy
 import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import s2f
 from s2f import cli
+from s2f.checkpoints.hashes import write_manifest
+from s2f.checkpoints.model_card import CardFacts
+from s2f.errors import CheckpointError
 from s2f.weights.verify import verify
 from tests.s2f.weights.networks.test_ir_resnet import saved, state_of
 
@@ -101,6 +107,26 @@ def test_card_and_push(run, tiny_checkpoint, finished_run, tmp_path):
     code, said, _ = run("weights", "push", tiny_checkpoint, "--to_folder", tmp_path / "public")
     assert code == 0
     assert verify(tmp_path / "public").ok
+
+
+def test_networks_that_cannot_be_loaded_are_neither_described_nor_published(
+    run, tiny_checkpoint, tiny_pipeline, finished_run, tmp_path
+):
+    path = tiny_checkpoint / "decoder" / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    name = next(iter(state))
+    save_file(state | {name: torch.full_like(state[name], torch.nan)}, path, {"format": "pt"})
+    write_manifest(tiny_checkpoint)
+    for words in (["card", tiny_checkpoint, "--license", "other", "--run", finished_run], ["push", tiny_checkpoint]):
+        code, _, said = run("weights", *words, *(["--to_folder", tmp_path / "public"] if words[0] == "push" else []))
+        assert code == 2
+        assert f"NaN or infinite values in {name}" in said
+    broken = copy.deepcopy(tiny_pipeline.decoder)
+    torch.nn.init.constant_(next(broken.parameters()), torch.nan)
+    pipeline = s2f.Speech2FacePipeline(tiny_pipeline.voice_encoder, tiny_pipeline.face_encoder, broken)
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        pipeline.push_to_hub(to_folder=tmp_path / "public", card=CardFacts("other", str(finished_run)))
+    assert not (tmp_path / "public").exists()
 
 
 @pytest.mark.slow
