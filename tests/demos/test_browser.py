@@ -12,6 +12,8 @@ import soxr
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+expect.set_options(timeout=60_000)  # the machine may be busy
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; `.ci/run` installs it")
 WAIT_MS = 30000
