@@ -24,8 +24,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-# How far beyond its range a value may lie. Nothing in this house oversteps; other people's interpolation does: bicubic
-# resizing of photographs reached 1.14, resampling of loud speech 1.02. Values of another unit lie much further out.
+# How far beyond its range a value may lie. Nothing in this house oversteps; other people's interpolation does, by less
+# than this in a few trials (LOG.md, 2026-12-01). Values of another unit lie much further out.
 OVERSHOOT = 0.15
 
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)

@@ -14,6 +14,9 @@ from s2f.errors import DatasetError
 UNDEFINED = "undefined, no variance"
 WRITE = "write it with `s2f-eval … --json`, or remove it"
 SETTINGS = ("seconds", "split", "landmarks", "weighting", "negatives", "list")
+NO_METHOD = "none: fewer than two clusters of people"
+Direction = Literal["v2f", "f2v"]
+DIRECTIONS: tuple[Direction, Direction] = ("v2f", "f2v")
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,3 @@ def _check(report: Report) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-NO_METHOD = "none: fewer than two clusters of people"
-
-
-Direction = Literal["v2f", "f2v"]
-
-
-DIRECTIONS: tuple[Direction, Direction] = ("v2f", "f2v")

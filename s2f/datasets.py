@@ -27,6 +27,7 @@ PEOPLE_COLUMNS = ("gender", "age", "ethnicity", "nationality", "language", "spli
 TABLES = ("people.csv", "voices.csv", "faces.csv", "landmarks.csv", "truth.csv")
 MEMBER_BEGINS = {"audio": b"fLaC", "face": b"\x93NUMPY"}
 INDEX_AGAIN = "copy the tar again, or index the folder anew with `s2f shards --index FOLDER`"
+Recording = tuple[str, ...]
 
 
 def split_hash(people: Iterable[Row]) -> str:
@@ -282,9 +283,6 @@ def numbers(rows: Iterable[Row], column: str, positive: bool = False) -> np.ndar
             raise DatasetError(f"{kind} in column {column}", repr(row[column]), "correct the table")
         values.append(value)
     return np.array(values)
-
-
-Recording = tuple[str, ...]
 
 
 def recording_of(row: Row) -> Recording:

@@ -11,6 +11,7 @@ from s2f.errors import DatasetError
 
 GENDERS = ("f", "m")
 AGE_CLASSES = ("child", "adult", "elder")
+ATTRIBUTES: Mapping[str, tuple[str, ...] | None] = {"gender": GENDERS, "age_class": AGE_CLASSES, "ethnicity": None}
 
 
 def age_class(age_years: float) -> str:
@@ -75,9 +76,6 @@ def gender_of(person: Mapping[str, str]) -> str:
         got = f"{gender!r} for {person['identity']}"
         raise DatasetError("gender f or m for every person", got, "fill it in people.csv")
     return gender
-
-
-ATTRIBUTES: Mapping[str, tuple[str, ...] | None] = {"gender": GENDERS, "age_class": AGE_CLASSES, "ethnicity": None}
 
 
 def are_classes(names: object) -> bool:

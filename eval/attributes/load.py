@@ -11,6 +11,8 @@ from eval.attributes.classifier import AttributeClassifier
 from s2f.errors import UsageError
 from s2f.labels import ATTRIBUTES, are_classes
 
+FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+
 
 def load_classifier(name: str) -> AttributeClassifier:
     """Find a classifier.
@@ -42,9 +44,6 @@ def load_classifier(name: str) -> AttributeClassifier:
     if not callable(make):
         raise UsageError(f"a factory at {name}", type(make).__name__, "name a class or a function without arguments")
     return _of_protocol(make(), name)
-
-
-FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
 
 def _of_protocol(made: AttributeClassifier, source: str) -> AttributeClassifier:

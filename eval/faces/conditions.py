@@ -7,9 +7,12 @@ import math
 import numpy as np
 
 from s2f.errors import AudioError, UsageError, did_you_mean
-from s2f.training.voice_augmentation import REVERB_S, TELEPHONE_HZ
+from s2f.training.voice_augmentation import TELEPHONE_HZ
 
 CONDITIONS = ("noise_10db", "telephone", "reverb", "louder", "quieter")
+NOISE_DB = 10.0
+LOUDER = 4.0
+REVERB_S = 0.8
 
 
 def degrade_voice(waveform: np.ndarray, sample_rate_hz: int, condition: str, seed: int) -> np.ndarray:
@@ -51,12 +54,6 @@ def degrade_voice(waveform: np.ndarray, sample_rate_hz: int, condition: str, see
     else:
         sound = sound * LOUDER if condition == "louder" else sound / LOUDER
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
-
-
-NOISE_DB = 10.0
-
-
-LOUDER = 4.0
 
 
 def _power(sound: np.ndarray) -> float:

@@ -12,6 +12,8 @@ from eval.faces.conditions import degrade_voice
 from eval.faces.recordings import Recording
 from s2f.reconstruction.pipeline import Speech2FaceOutput, Speech2FacePipeline
 
+CHUNK = 32  # faces drawn between two steps of the progress bar
+
 
 def drawn(
     pipeline: Speech2FacePipeline, voices: Sequence[Recording], seconds: float, condition: str | None = None
@@ -41,6 +43,3 @@ def drawn(
             chunk = voices[first : first + CHUNK]
             yield chunk, pipeline([hear(voice) for voice in chunk], seconds=seconds)
             progress.update(len(chunk))
-
-
-CHUNK = 32  # faces drawn between two steps of the progress bar

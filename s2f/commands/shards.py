@@ -71,11 +71,8 @@ def run(arguments: Namespace) -> int:
     if config.index is not None:
         print(f"{config.index}: {len(index_shards(Path(config.index)))} samples")
         return EXIT_OK
-    data, encoder, out = (
-        DatasetFolder(str(config.data)),
-        load_face_encoder(str(config.face_encoder)),
-        Path(str(config.out)),
-    )
+    data, out = DatasetFolder(str(config.data)), Path(str(config.out))
+    encoder = load_face_encoder(str(config.face_encoder))
     done = write_shards(data, encoder, out, config.samples_per_shard, device=config.device, skip_bad=config.skip_bad)
     if not processes().is_main:
         return EXIT_OK

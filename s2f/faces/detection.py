@@ -18,6 +18,7 @@ DETECTOR_FILE = "mmod_human_face_detector.dat"
 DETECTOR_VARIABLE = "S2F_FACE_DETECTOR"
 INSTALL = "install the extra s2f[dlib]"
 FIRST_BOX = (-0.03, 0.09, 0.05, 0.15)  # the HOG detector's left, top, right, bottom edges, in shares of the CNN's box
+LEAST_SEARCH_PX = 224
 
 
 class FaceBox(NamedTuple):
@@ -237,6 +238,3 @@ def find_faces(image: Picture, detector: FaceDetector, search_px: int) -> list[F
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     searched = resized(image, new_width, new_height, Image.Resampling.BILINEAR)
     return [box.mapped(0, 0, width / new_width, height / new_height) for box in detector.detect(searched)]
-
-
-LEAST_SEARCH_PX = 224

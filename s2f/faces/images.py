@@ -18,6 +18,7 @@ from tqdm import tqdm
 from s2f.errors import ImageError
 
 SHOWN = 8
+Picture = UInt8[np.ndarray, "H W 3"]
 
 
 def load_image(path: str | Path) -> Float[Tensor, "3 H W"]:
@@ -100,9 +101,6 @@ def spread(items: Sequence, count: int = SHOWN) -> list:
 def grid(rows: Sequence[Sequence[Float[Tensor, "3 H W"]]]) -> Image.Image:
     """Contact sheet: one list of images per row, all of one size, all rows equally long."""
     return to_pil(make_grid([image for row in rows for image in row], nrow=len(rows[0]), padding=0))
-
-
-Picture = UInt8[np.ndarray, "H W 3"]
 
 
 def resized(image: Picture, width: int, height: int, how: Image.Resampling) -> Picture:

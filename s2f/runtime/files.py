@@ -13,6 +13,8 @@ from pathlib import Path
 
 from s2f.errors import OutputError, S2fError
 
+GO_ON = "make room or give another folder; the same command goes on where it stopped"
+
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
@@ -42,9 +44,6 @@ def replaced_entries(folder: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         os.replace(entry, target)
     partial.rmdir()
-
-
-GO_ON = "make room or give another folder; the same command goes on where it stopped"
 
 
 @contextmanager

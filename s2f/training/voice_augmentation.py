@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 TELEPHONE_HZ = (300.0, 3400.0)
-REVERB_S = 0.8
 Range = tuple[float, float]
 
 
